@@ -1,0 +1,57 @@
+# Third-party libraries as targets deps::NAME. The first group is built by toolchains/build-deps
+# into GAVEL_DEPS, statically and with pinned versions; the second comes from the host's packages.
+
+set(GAVEL_DEPS "${CMAKE_SOURCE_DIR}/build/deps/host" CACHE PATH "Prefix that toolchains/build-deps made")
+
+# gavel_dep(NAME archive[;archive] LINKS...): archives in link order.
+function(gavel_dep NAME ARCHIVES)
+    set(before "")
+    foreach(archive ${ARCHIVES})
+        add_library(deps::${archive} STATIC IMPORTED GLOBAL)
+        set_target_properties(deps::${archive} PROPERTIES
+            IMPORTED_LOCATION ${GAVEL_DEPS}/lib/lib${archive}.a)
+        target_include_directories(deps::${archive} INTERFACE ${GAVEL_DEPS}/include)
+        # Never export an archive's symbols from a program: the host's libmongoc would then use
+        # half of our OpenSSL and half of its own.
+        target_link_options(deps::${archive} INTERFACE -Wl,--exclude-libs,lib${archive}.a)
+        if(before)
+            target_link_libraries(deps::${before} INTERFACE deps::${archive})
+        endif()
+        set(before ${archive})
+    endforeach()
+    target_link_libraries(deps::${before} INTERFACE ${ARGN})
+    list(GET ARCHIVES 0 first)
+    if(NOT first STREQUAL NAME)
+        add_library(deps::${NAME} ALIAS deps::${first})
+    endif()
+endfunction()
+
+file(MAKE_DIRECTORY ${GAVEL_DEPS}/include)
+gavel_dep(z z)
+gavel_dep(lz4 lz4)
+gavel_dep(cjson cjson)
+gavel_dep(mbedtls "mbedtls;mbedx509;mbedcrypto" pthread)
+gavel_dep(jansson jansson)
+gavel_dep(avro avro deps::jansson)
+gavel_dep(curl curl deps::mbedtls deps::z)
+gavel_dep(openssl "ssl;crypto" pthread dl)
+gavel_dep(rdkafka rdkafka deps::openssl deps::lz4 deps::z m pthread dl)
+
+if(NOT EXISTS ${GAVEL_DEPS}/complete)
+    message(WARNING "No built libraries in ${GAVEL_DEPS}: run toolchains/build-deps host")
+endif()
+
+if(GAVEL_HOST_PARTS)
+    find_package(PkgConfig REQUIRED)
+    foreach(pair mongoc=libmongoc-1.0 sqlite3=sqlite3 microhttpd=libmicrohttpd cmocka=cmocka)
+        string(REPLACE "=" ";" pair ${pair})
+        list(GET pair 0 name)
+        list(GET pair 1 module)
+        pkg_check_modules(${name} QUIET IMPORTED_TARGET GLOBAL ${module})
+        if(NOT ${name}_FOUND)
+            message(FATAL_ERROR "${module} is not installed: run toolchains/install-packages build"
+                " (or configure with -DGAVEL_HOST_PARTS=OFF for the agent alone)")
+        endif()
+        add_library(deps::${name} ALIAS PkgConfig::${name})
+    endforeach()
+endif()
