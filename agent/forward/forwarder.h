@@ -1,0 +1,64 @@
+/* forwarder.h - takes full batches, sends their records to Kafka, gives them back when all of a
+ * batch is acknowledged.
+ *
+ * A batch waits here, in order, while its schema id is unknown or the producer's queue is full; a
+ * record that was not acknowledged is sent again, and only that one. Nothing is ever dropped: the
+ * one exception is a record that the broker will never take (KAFKA_BAD_RECORD), which goes to
+ * `refused` so that its snapshot is not called complete.
+ * After a fatal error of the idempotent producer it makes a new one and goes on with what was not
+ * acknowledged.
+ *
+ * Memory:  handed-in batches only; no copy of a record.
+ * Threads: the loop's.
+ */
+#ifndef GAVEL_FORWARD_FORWARDER_H
+#define GAVEL_FORWARD_FORWARDER_H
+
+#include "agent/codec/batch.h"
+#include "agent/net/kafka.h"
+#include "platform/clock.h"
+
+typedef struct forwarder forwarder;
+
+typedef struct {
+    kafka_config kafka;
+    const char *topics[BATCH_KINDS]; /* by batch_kind */
+    const kafka_topic *ensure;       /* checked or created at start and after a re-connect */
+    size_t ensure_count;
+    bool create_topics;
+    uint32_t retry_min_ms;
+    uint32_t retry_max_ms;
+} forwarder_config;
+
+typedef struct {
+    /* Id for the schema on the topic: GV_OK, or GV_AGAIN while unknown. */
+    gv_status (*schema_id)(void *ctx, const char *topic, uint64_t fingerprint, uint32_t *id);
+    /* Every record of the batch is acknowledged (or refused): it is the caller's again. */
+    void (*done)(void *ctx, batch *b, uint32_t refused);
+    void *ctx;
+} forwarder_events;
+
+typedef struct {
+    bool up;               /* a broker answers */
+    char text[160];        /* for a person */
+    uint64_t records_acked;
+    uint64_t records_refused;
+    uint64_t resent;       /* records sent more than once by us */
+    uint32_t batches_waiting; /* held here, sent or not */
+} forwarder_status;
+
+gv_status forwarder_open(const forwarder_config *config, plat_loop *loop, const plat_clock *clock,
+                         const forwarder_events *events, forwarder **out, gv_error *err);
+
+/* Takes ownership of b until `done`. Never fails: how much can be handed in is the pool's size. */
+void forwarder_submit(forwarder *f, batch *b);
+
+/* Sends what can be sent (also after a schema id became known); next deadline or UINT64_MAX. */
+uint64_t forwarder_tick(forwarder *f);
+
+const forwarder_status *forwarder_state(const forwarder *f);
+
+/* Closes the producer; batches still held are reported through `done` no more. */
+void forwarder_close(forwarder *f);
+
+#endif
