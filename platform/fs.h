@@ -17,7 +17,11 @@
 
 #define PLAT_PATH_MAX 512
 
-typedef enum { PLAT_READ, PLAT_WRITE, PLAT_CREATE /* new or truncated, mode 0600 */ } plat_open_mode;
+typedef enum {
+    PLAT_READ,
+    PLAT_WRITE,
+    PLAT_CREATE /* new or truncated, mode 0600 */
+} plat_open_mode;
 
 typedef struct plat_fs {
     gv_status (*open)(void *ctx, const char *path, plat_open_mode mode, int *file, gv_error *err);
@@ -31,8 +35,10 @@ typedef struct plat_fs {
     gv_status (*truncate)(void *ctx, int file, uint64_t bytes, gv_error *err);
     gv_status (*sync)(void *ctx, int file, gv_error *err);
     gv_status (*rename)(void *ctx, const char *from, const char *to, gv_error *err);
-    gv_status (*remove)(void *ctx, const char *path, gv_error *err); /* a missing file is no error */
-    gv_status (*make_dir)(void *ctx, const char *path, gv_error *err); /* with its parents; mode 0700 */
+    gv_status (*remove)(void *ctx, const char *path,
+                        gv_error *err); /* a missing file is no error */
+    gv_status (*make_dir)(void *ctx, const char *path,
+                          gv_error *err); /* with its parents; mode 0700 */
     gv_status (*sync_dir)(void *ctx, const char *path, gv_error *err);
     /* Calls each(arg, name) for every entry but "." and "..", in no order, until it answers false. */
     gv_status (*list_dir)(void *ctx, const char *path, bool (*each)(void *arg, const char *name),

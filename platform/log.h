@@ -27,7 +27,7 @@ typedef struct {
 
 static inline gv_kv gv_kstr(const char *key, const char *value)
 {
-    return (gv_kv){GV_KV_STR, key, value ? value : "", 0, 0};
+    return (gv_kv){ GV_KV_STR, key, value ? value : "", 0, 0 };
 }
 static inline gv_kv gv_kmsg(const char *text)
 {
@@ -35,11 +35,11 @@ static inline gv_kv gv_kmsg(const char *text)
 }
 static inline gv_kv gv_kint(const char *key, int64_t value)
 {
-    return (gv_kv){GV_KV_INT, key, 0, value, 0};
+    return (gv_kv){ GV_KV_INT, key, 0, value, 0 };
 }
 static inline gv_kv gv_kuint(const char *key, uint64_t value)
 {
-    return (gv_kv){GV_KV_UINT, key, 0, 0, value};
+    return (gv_kv){ GV_KV_UINT, key, 0, 0, value };
 }
 
 /* Lines above `level` are dropped. Default: info, logfmt, descriptor 2. Under systemd
@@ -52,7 +52,7 @@ bool gv_log_level_parse(const char *name, gv_log_level *level);
 #define GV_LOG(level, ...)                                                                         \
     do {                                                                                           \
         if (gv_log_enabled(level))                                                                 \
-            gv_log_write(level, (const gv_kv[]){__VA_ARGS__, {GV_KV_END, 0, 0, 0, 0}});            \
+            gv_log_write(level, (const gv_kv[]){ __VA_ARGS__, { GV_KV_END, 0, 0, 0, 0 } });        \
     } while (0)
 
 #endif

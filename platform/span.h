@@ -24,7 +24,7 @@ typedef struct {
 
 static inline gv_span gv_span_of(const void *data, size_t len)
 {
-    return (gv_span){(const uint8_t *)data, len};
+    return (gv_span){ (const uint8_t *)data, len };
 }
 
 static inline gv_span gv_span_str(const char *text)
@@ -39,7 +39,7 @@ static inline bool gv_span_equal(gv_span a, gv_span b)
 
 static inline gv_buf gv_buf_of(void *data, size_t cap)
 {
-    return (gv_buf){(uint8_t *)data, 0, cap};
+    return (gv_buf){ (uint8_t *)data, 0, cap };
 }
 
 /* Appends all of `len` bytes or nothing; false when they do not fit. */
