@@ -1,0 +1,138 @@
+/* config.h - the configuration of gavel and gavel-sink: one JSON file, comments allowed.
+ *
+ * One file may serve both programs: options of the other one are checked and not used, and its
+ * secrets are not read. All options, their units and ranges are in options.def.
+ *
+ * Ownership: everything a gv_config points to lives in the arena it was read into. A reload reads
+ *            into a second arena; the old one can go when nothing uses it any more.
+ * Memory:    the arena, CONFIG_ARENA_BYTES are enough for any ordinary file; while reading, up to
+ *            about 2 MiB of heap more, all of it given back (never on the data path).
+ * Threads:   none.
+ * Errors:    every problem of a file is reported, with file, path to the key, what was expected and
+ *            what was found; the first one is in err. GV_INVAL: the file; GV_IO: it or a secret
+ *            could not be read; GV_FULL: the arena was too small. `out` is then unspecified.
+ * Secrets:   only by reference: "file:/path" (the contents, without one final newline), "env:NAME",
+ *            "credential:NAME" ($CREDENTIALS_DIRECTORY/NAME, systemd). Values are in gv_config
+ *            and nowhere else: no message and no output here holds one.
+ */
+#ifndef GAVEL_CONFIG_CONFIG_H
+#define GAVEL_CONFIG_CONFIG_H
+
+#include "platform/err.h"
+#include "platform/fs.h"
+#include "platform/mem.h"
+#include "platform/span.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_ARENA_BYTES    ((size_t)64 * 1024)
+#define CONFIG_FILE_MAX_BYTES ((size_t)256 * 1024)
+#define CONFIG_SOURCES_MAX    64
+#define CONFIG_REALMS_MAX     512 /* in all sources together */
+
+typedef enum { CONFIG_AGENT = 1, CONFIG_SINK = 2, CONFIG_BOTH = 3 } config_program;
+
+/* The choices of the ENUM options, in the table's order (which is also that of kafka_security,
+ * registry_strategy, gv_log_level and gv_log_format). */
+enum { CONFIG_PLAINTEXT, CONFIG_SSL, CONFIG_SASL_PLAINTEXT, CONFIG_SASL_SSL };
+enum { CONFIG_SASL_PLAIN, CONFIG_SASL_SCRAM_SHA_256, CONFIG_SASL_SCRAM_SHA_512 };
+enum { CONFIG_SUBJECT_TOPIC, CONFIG_SUBJECT_RECORD, CONFIG_SUBJECT_TOPIC_RECORD };
+enum { CONFIG_STORE_MONGODB, CONFIG_STORE_SQLITE };
+enum { CONFIG_REGION_US, CONFIG_REGION_EU, CONFIG_REGION_KR, CONFIG_REGION_TW };
+enum { CONFIG_RETAIL, CONFIG_CLASSIC, CONFIG_CLASSIC1X, CONFIG_CLASSICANN };
+
+typedef struct {
+    const char *const *items;
+    size_t count;
+} config_list;
+
+typedef struct {
+    const char *name;
+    const char *value;
+    const char *reference; /* where the value is a secret: what the file says; else NULL */
+} config_pair;
+
+typedef struct {
+    const config_pair *items;
+    size_t count;
+} config_map;
+
+typedef struct {
+    int region; /* CONFIG_REGION_* */
+    int game;   /* CONFIG_RETAIL, CONFIG_CLASSIC* */
+    bool all_realms;
+    const uint32_t *realms; /* connected realm ids */
+    size_t realm_count;
+    bool commodities;
+    const uint8_t *houses; /* Classic only: 2, 6, 7 */
+    size_t house_count;
+} config_source;
+
+typedef enum {
+#define OPTION(field, ...) CONFIG_OPTION_##field,
+#include "agent/config/options.def"
+    CONFIG_OPTIONS
+} config_option;
+
+#define CONFIG_TYPE_BOOL   bool
+#define CONFIG_TYPE_INT    int64_t
+#define CONFIG_TYPE_STRING const char *
+#define CONFIG_TYPE_SECRET const char *
+#define CONFIG_TYPE_URI    const char *
+#define CONFIG_TYPE_LIST   config_list
+#define CONFIG_TYPE_MAP    config_map
+#define CONFIG_TYPE_ENUM   int
+
+/* Texts are never NULL; "" is "not set". */
+typedef struct gv_config {
+#define OPTION(field, path, type, ...) CONFIG_TYPE_##type field;
+#include "agent/config/options.def"
+    const config_source *sources;
+    size_t source_count;
+    const char *references[CONFIG_OPTIONS]; /* of secrets: what the file says; NULL otherwise */
+    bool given[CONFIG_OPTIONS];             /* the file names it */
+} gv_config;
+
+/* Called for each problem; a warning does not make reading fail. */
+typedef void config_report_fn(void *ctx, bool warning, const char *text);
+
+typedef struct {
+    config_program program; /* whose needs are checked and whose secrets are resolved */
+    const char *name;       /* of the file, for messages */
+    gv_arena *arena;
+    config_report_fn *report; /* may be NULL */
+    /* Puts the value of a (well-formed) reference into `value`, NUL-terminated. GV_IO when it cannot
+     * be had, with the reason; GV_FULL when it is longer. A warning may be left in err with GV_OK. */
+    gv_status (*secret)(void *ctx, const char *reference, char *value, size_t cap, gv_error *err);
+    void *ctx; /* for report and secret */
+} config_reader;
+
+/* Reads a text; touches no file unless `secret` does. */
+gv_status config_parse(const config_reader *reader, gv_span text, gv_config *out, gv_error *err);
+
+/* Reads a file and the secrets it names. */
+gv_status config_load(const char *path, config_program program, const plat_fs *fs, gv_arena *arena,
+                      config_report_fn *report, void *ctx, gv_config *out, gv_error *err);
+
+/* The effective configuration of `program` as JSON, secrets as their references. Reading it again
+ * gives the same configuration. */
+void config_print(FILE *file, const gv_config *config, config_program program);
+
+/* Calls changed() for each option (and "sources") that differs; the number of calls. */
+size_t config_diff(const gv_config *a, const gv_config *b, config_program program,
+                   void (*changed)(void *ctx, const char *path, bool needs_restart), void *ctx);
+
+/* Help for each option of `program`, for a terminal; and the reference page, as Markdown. */
+void config_print_options(FILE *file, config_program program);
+void config_print_reference(FILE *file);
+
+const char *config_region_name(int region); /* "us", ... */
+const char *config_game_name(int game);     /* "retail", ... */
+
+/* cJSON's version, for --version. */
+const char *config_json_version(void);
+
+#endif
