@@ -31,6 +31,9 @@ typedef struct batch {
     uint32_t records;
     uint32_t acked;     /* entries the broker has acknowledged */
     uint32_t in_flight; /* entries handed to the producer and not yet reported */
+    uint32_t refused;   /* of the acked ones: those the broker will never take */
+    size_t send_offset; /* the forwarder's place in it; set when it is handed over */
+    uint8_t send_state; /* the forwarder's, too */
     void *owner;        /* whoever filled it; the forwarder never looks */
     struct batch *next; /* in whichever queue holds it */
 } batch;

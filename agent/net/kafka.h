@@ -1,9 +1,12 @@
 /* kafka.h - producer, consumer and topic administration over librdkafka.
  *
  * Units:     milliseconds, bytes.
- * Memory:    queues are capped by kafka_limits; librdkafka allocates within them.
- * Threads:   librdkafka has its own; every callback here runs in kafka_*_poll() on the caller's.
+ * Memory:    queues are capped by kafka_config; librdkafka allocates within them.
+ * Ownership: everything in a kafka_config, the topics and the events is copied at open.
+ * Threads:   librdkafka has its own; every callback here runs on the caller's, from within a
+ *            call of this header or from the caller's loop. One owner; no locks.
  * Errors:    told apart by kafka_failure, and worded for a person.
+ * Source:    librdkafka 2.8 CONFIGURATION.md and rdkafka.h; Kafka's error codes.
  */
 #ifndef GAVEL_NET_KAFKA_H
 #define GAVEL_NET_KAFKA_H
@@ -17,9 +20,13 @@
 typedef enum {
     KAFKA_RETRY,      /* will pass: broker away, leader moving, time-out */
     KAFKA_DENIED,     /* authentication or authorization: a person must act; retried slowly */
-    KAFKA_BAD_RECORD, /* this record will never be taken (too large, invalid) */
+    KAFKA_NO_TOPIC,   /* the topic is not there (any more): see kafka_topics_ensure() */
+    KAFKA_BAD_RECORD, /* the broker refuses what it was sent (too large, invalid). It judges records
+                         in groups: only one that was under way alone is known to be the cause. */
     KAFKA_FATAL       /* the producer must be made anew; nothing acknowledged is lost */
 } kafka_failure;
+
+const char *kafka_failure_name(kafka_failure failure);
 
 typedef struct {
     const char *name;
@@ -34,27 +41,31 @@ typedef struct {
     kafka_security security;
     const char *sasl_mechanism; /* PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 */
     const char *username;
-    const char *password; /* never logged */
-    const char *ca_file;  /* NULL: the system's */
+    const char *password;             /* never logged */
+    const char *ca_file;              /* NULL: the system's */
     const kafka_property *properties; /* passed through to librdkafka, last and winning */
     size_t property_count;
-    size_t queue_bytes;     /* cap of what librdkafka may hold */
+    size_t queue_bytes; /* cap of what librdkafka may hold: to be sent, or fetched ahead */
     uint32_t queue_records;
+    /* Producer: how long a record may be under way before it is reported (KAFKA_RETRY, outcome
+     * unknown: send it again); 0: for ever, the broker's answer is waited for. */
+    uint32_t delivery_timeout_ms;
 } kafka_config;
 
 /* --- producer --------------------------------------------------------------------------------- */
 typedef struct kafka_producer kafka_producer;
 
 typedef struct {
-    /* `opaque` of one record: acknowledged (err NULL) or not (failure says what to do next). */
+    /* `opaque` of one record: acknowledged (reason NULL) or not (failure says what to do next). */
     void (*delivered)(void *ctx, void *opaque, bool acked, kafka_failure failure,
                       const char *reason);
     /* The connection's state changed; text for a person. */
-    void (*state)(void *ctx, bool up, kafka_failure failure, const char *text);
+    void (*state)(void *ctx, bool up, kafka_failure failure, const char *text); /* may be NULL */
     void *ctx;
 } kafka_producer_events;
 
-/* Does not connect: a broker that is away is no error. GV_INVAL names a property librdkafka refused. */
+/* Does not connect: a broker that is away is no error. GV_INVAL names a property that librdkafka
+ * refused, or that would break what this header promises. `loop` NULL: call kafka_producer_poll(). */
 gv_status kafka_producer_open(const kafka_config *config, plat_loop *loop,
                               const kafka_producer_events *events, kafka_producer **out,
                               gv_error *err);
@@ -64,9 +75,21 @@ gv_status kafka_producer_open(const kafka_config *config, plat_loop *loop,
 gv_status kafka_produce(kafka_producer *p, const char *topic, gv_span key, gv_span value,
                         int64_t timestamp_ms, void *opaque, gv_error *err);
 
+typedef struct {
+    const char *name;
+    gv_span value;
+} kafka_header;
+
+/* The same with headers, which are copied. */
+gv_status kafka_produce_with_headers(kafka_producer *p, const char *topic, gv_span key,
+                                     gv_span value, int64_t timestamp_ms,
+                                     const kafka_header *headers, size_t header_count, void *opaque,
+                                     gv_error *err);
+
 /* Runs the callbacks that are due; also called from the loop by itself. */
 void kafka_producer_poll(kafka_producer *p);
-/* Waits up to timeout_ms for what was produced; GV_AGAIN when some is still unreported. */
+/* Waits up to timeout_ms for what was produced, running callbacks; GV_AGAIN when some is still
+ * unreported. */
 gv_status kafka_producer_flush(kafka_producer *p, uint32_t timeout_ms);
 /* Reports all that is unreported as not acknowledged (KAFKA_RETRY), then closes. */
 void kafka_producer_close(kafka_producer *p);
@@ -74,14 +97,18 @@ void kafka_producer_close(kafka_producer *p);
 /* --- topics ----------------------------------------------------------------------------------- */
 typedef struct {
     const char *name;
-    int partitions;  /* 0: the broker's default */
-    int replication; /* 0: the broker's default */
+    int partitions;       /* 0: the broker's default */
+    int replication;      /* 0: the broker's default */
     int64_t retention_ms; /* -1: for ever, 0: the broker's default */
     bool compacted;
 } kafka_topic;
 
 /* Starts to check the topics, and to create the missing ones when `create`; the outcome comes to
- * `done` from kafka_producer_poll(): GV_OK, or GV_INVAL/GV_IO with the sentence to show. */
+ * `done`, from kafka_producer_poll():
+ *   GV_OK     all are there. err->text is "" or a warning (such as: not compacted).
+ *   GV_INVAL  a person must act: missing and not to be created, or not allowed.
+ *   GV_IO     no answer within timeout_ms: ask again.
+ * GV_AGAIN: one check is still under way. */
 gv_status kafka_topics_ensure(kafka_producer *p, const kafka_topic *topics, size_t count,
                               bool create, uint32_t timeout_ms,
                               void (*done)(void *ctx, gv_status status, const gv_error *err),
@@ -101,22 +128,56 @@ typedef struct {
     void *handle;   /* for kafka_message_free() */
 } kafka_message;
 
-/* Manual commits, read from the earliest when the group has no offset. */
-gv_status kafka_consumer_open(const kafka_config *config, const char *group,
-                              const char *const *topics, size_t topic_count,
-                              kafka_consumer **out, gv_error *err);
-/* GV_OK and a message; GV_AGAIN when there was none within timeout_ms; GV_IO with words for a
- * broker trouble that will pass. */
-gv_status kafka_consume(kafka_consumer *c, uint32_t timeout_ms, kafka_message *out, gv_error *err);
-void kafka_message_free(kafka_message *message);
-/* Commits, synchronously, `next_offset` (the one to read next) of each. */
 typedef struct {
     const char *topic;
     int32_t partition;
-    int64_t next_offset;
+    int64_t next_offset; /* the one to read next */
 } kafka_position;
+
+/* A rebalance, told from within kafka_consume(), kafka_consumer_idle() or kafka_consumer_close().
+ * `assigned` false: these partitions are being taken away. This is the last moment to
+ * kafka_commit() what is stored of them; drop the rest, their next owner reads it again. After
+ * `lost` even that commit would fail. */
+typedef void kafka_rebalance_fn(void *ctx, bool assigned, bool lost,
+                                const kafka_position *partitions, size_t count);
+
+/* Manual commits; starts at the earliest record where the group has no offset. Does not connect. */
+gv_status kafka_consumer_open(const kafka_config *config, const char *group,
+                              const char *const *topics, size_t topic_count,
+                              kafka_rebalance_fn *rebalanced /* or NULL */, void *ctx,
+                              kafka_consumer **out, gv_error *err);
+
+/* GV_OK and a message, which pins the fetched block it came with: free it soon.
+ * GV_AGAIN when there was none within timeout_ms. GV_IO with words, once for each change: a trouble
+ * that will pass (broker away, topic not there yet, not allowed); go on calling.
+ * GV_INVAL: this consumer is finished (fenced by another of the same identity): open a new one. */
+gv_status kafka_consume(kafka_consumer *c, uint32_t timeout_ms, kafka_message *out, gv_error *err);
+void kafka_message_free(kafka_message *message);
+
+/* Stays a member of the group without taking messages (for a store that is away), for up to
+ * timeout_ms; returns early after a rebalance. The next kafka_consume() goes on where the last one
+ * stopped. Same results as kafka_consume(), never GV_OK. */
+gv_status kafka_consumer_idle(kafka_consumer *c, uint32_t timeout_ms, gv_error *err);
+
+/* Commits and waits for the broker's answer, some seconds at most. GV_AGAIN: a partition has moved
+ * to another member, its records will be read again there. GV_IO: not known to be committed. */
 gv_status kafka_commit(kafka_consumer *c, const kafka_position *positions, size_t count,
                        gv_error *err);
+
+/* How far a topic has been written and read. */
+typedef struct {
+    int32_t partition;
+    int64_t low;       /* first offset there is */
+    int64_t high;      /* offset the next record will get */
+    int64_t committed; /* by the group; -1: never */
+} kafka_partition;
+
+/* Asks the brokers, blocking for up to timeout_ms, about every partition of the topic, assigned or
+ * not. *count: partitions of the topic; at most cap of them are stored. */
+gv_status kafka_partitions(kafka_consumer *c, const char *topic, uint32_t timeout_ms,
+                           kafka_partition *out, size_t cap, size_t *count, gv_error *err);
+
+/* Leaves the group (telling `rebalanced` first). */
 void kafka_consumer_close(kafka_consumer *c);
 
 void kafka_versions(char *text, size_t cap);
