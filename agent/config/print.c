@@ -1,0 +1,264 @@
+/* print.c - the effective configuration as JSON, and the options' help for terminal and page. */
+#include "agent/config/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define WIDTH 78
+
+/* --- the effective configuration -------------------------------------------------------------- */
+static void print_text(FILE *file, const char *text)
+{
+    fputc('"', file);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', file);
+        fputc(*text, file); /* control characters were refused when it was read */
+    }
+    fputc('"', file);
+}
+
+static void print_list(FILE *file, const config_list *list)
+{
+    fputc('[', file);
+    for (size_t i = 0; i < list->count; i++) {
+        fputs(i ? ", " : "", file);
+        print_text(file, list->items[i]);
+    }
+    fputc(']', file);
+}
+
+static void print_map(FILE *file, const config_map *map)
+{
+    fputc('{', file);
+    for (size_t i = 0; i < map->count; i++) {
+        const config_pair *pair = &map->items[i];
+        fputs(i ? ", " : " ", file);
+        print_text(file, pair->name);
+        fputs(": ", file);
+        print_text(file, pair->reference ? pair->reference : pair->value);
+    }
+    fputs(map->count ? " }" : "}", file);
+}
+
+static void print_value(FILE *file, const gv_config *c, const config_info *info)
+{
+    const char *reference = c->references[info - config_infos], *choice = "";
+    int len;
+
+    switch (info->kind) {
+    case CONFIG_KIND_BOOL:
+        fputs(*CONFIG_CONST_FIELD(bool, c, info) ? "true" : "false", file);
+        break;
+    case CONFIG_KIND_INT:
+        fprintf(file, "%" PRId64, *CONFIG_CONST_FIELD(int64_t, c, info));
+        break;
+    case CONFIG_KIND_ENUM:
+        len = (int)config_choice(info->def_text, *CONFIG_CONST_FIELD(int, c, info), &choice);
+        fprintf(file, "\"%.*s\"", len, choice);
+        break;
+    case CONFIG_KIND_LIST:
+        print_list(file, CONFIG_CONST_FIELD(config_list, c, info));
+        break;
+    case CONFIG_KIND_MAP:
+        print_map(file, CONFIG_CONST_FIELD(config_map, c, info));
+        break;
+    default:
+        print_text(file, reference ? reference : *CONFIG_CONST_FIELD(char *, c, info));
+        break;
+    }
+}
+
+static void print_source(FILE *file, const config_source *s)
+{
+    fprintf(file, "{ \"region\": \"%s\", \"game\": \"%s\"", config_region_name(s->region),
+            config_game_name(s->game));
+    if (s->all_realms)
+        fputs(", \"realms\": \"all\"", file);
+    for (size_t i = 0; i < s->realm_count; i++)
+        fprintf(file, "%s%" PRIu32, i ? ", " : ", \"realms\": [", s->realms[i]);
+    fputs(s->realm_count ? "]" : "", file);
+    if (s->game == CONFIG_RETAIL)
+        fprintf(file, ", \"commodities\": %s", s->commodities ? "true" : "false");
+    for (size_t i = 0; i < s->house_count; i++)
+        fprintf(file, "%s%u", i ? ", " : ", \"houses\": [", s->houses[i]);
+    fputs(s->house_count ? "] }" : " }", file);
+}
+
+static void print_sources(FILE *file, const gv_config *c)
+{
+    fputs(",\n  \"sources\": [", file);
+    for (size_t i = 0; i < c->source_count; i++) {
+        fputs(i ? ",\n    " : "\n    ", file);
+        print_source(file, &c->sources[i]);
+    }
+    fputs(c->source_count ? "\n  ]" : "]", file);
+}
+
+void config_print(FILE *file, const gv_config *config, config_program program)
+{
+    const char *group = "";
+    size_t group_len = 0;
+    bool first = true;
+
+    fputc('{', file);
+    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+        const config_info *info = &config_infos[i];
+        size_t len = config_group_len(info->path);
+        if (!(info->programs & program) ||
+            (info->kind == CONFIG_KIND_SECRET && !config->references[i]))
+            continue;
+        if (len != group_len || memcmp(info->path, group, len) != 0) {
+            fprintf(file, "%s%s\n  \"%.*s\": {", group_len ? "\n  }" : "", first ? "" : ",",
+                    (int)len, info->path);
+            first = true;
+        }
+        fprintf(file, "%s\n  %s\"%s\": ", first ? "" : ",", len ? "  " : "",
+                info->path + (len ? len + 1 : 0));
+        print_value(file, config, info);
+        group = info->path;
+        group_len = len;
+        first = false;
+    }
+    fputs(group_len ? "\n  }" : "", file);
+    if (program & CONFIG_AGENT)
+        print_sources(file, config);
+    fputs("\n}\n", file);
+}
+
+/* --- help ------------------------------------------------------------------------------------- */
+static void print_wrapped(FILE *file, const char *text)
+{
+    size_t column = 0;
+
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column == 0 || column + 1 + word > WIDTH) {
+            fputs(column ? "\n    " : "    ", file);
+            column = 4;
+        } else {
+            fputc(' ', file);
+            column++;
+        }
+        fwrite(text, 1, word, file);
+        column += word;
+        text += word + (text[word] == ' ');
+    }
+    fputc('\n', file);
+}
+
+static void print_option(FILE *file, const char *prefix, const config_info *info)
+{
+    char expected[256], standard[128];
+
+    config_expected(info, expected, sizeof expected);
+    config_default(info, standard, sizeof standard);
+    fprintf(file, "\n  %s%s\n    %s; default: %s%s\n", prefix, info->path, expected, standard,
+            info->restart ? "; needs a restart" : "");
+    print_wrapped(file, info->help);
+}
+
+static const char *group_of(const config_info *info, size_t *len)
+{
+    *len = config_group_len(info->path);
+    return info->path;
+}
+
+void config_print_options(FILE *file, config_program program)
+{
+    for (size_t g = 0; g < config_group_count; g++) {
+        const config_group *group = &config_groups[g];
+        bool headed = false;
+        for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+            size_t len;
+            const char *name = group_of(&config_infos[i], &len);
+            if (!(config_infos[i].programs & program) || config_group_find(name, len) != group)
+                continue;
+            if (!headed)
+                fprintf(file, "%s%s%s%s\n", g ? "\n" : "", group->heading,
+                        group->help[0] ? ": " : "", group->help);
+            headed = true;
+            print_option(file, "", &config_infos[i]);
+        }
+    }
+    if (!(program & CONFIG_AGENT))
+        return;
+    fputs("\nSources: the list of what is fetched, each an object with these members.\n", file);
+    for (size_t i = 0; i < config_source_info_count; i++)
+        print_option(file, "sources[].", &config_source_infos[i]);
+}
+
+/* --- the reference page ----------------------------------------------------------------------- */
+/* A table's cell: '|' would end it, '<' would start a tag. */
+static void print_cell(FILE *file, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '<')
+            fputs("&lt;", file);
+        else if (*text == '|')
+            fputs("\\|", file);
+        else
+            fputc(*text, file);
+    }
+}
+
+static void print_row(FILE *file, const config_info *info, bool source)
+{
+    char expected[256], standard[128];
+    const char *programs = info->programs == CONFIG_AGENT  ? "gavel"
+                           : info->programs == CONFIG_SINK ? "gavel-sink"
+                                                           : "both";
+
+    config_expected(info, expected, sizeof expected);
+    config_default(info, standard, sizeof standard);
+    fprintf(file, "| `%s` | ", info->path);
+    print_cell(file, info->help);
+    fputs(" | ", file);
+    print_cell(file, expected);
+    fputs(" | ", file);
+    print_cell(file, standard);
+    if (!source)
+        fprintf(file, " | %s | %s", programs, info->restart ? "restart" : "reload");
+    fputs(" |\n", file);
+}
+
+static const char reference_head[] =
+    "# Configuration reference\n\n"
+    "Made from `agent/config/options.def` by `gavel_config_reference`; change the table, not this "
+    "page.\n\n"
+    "The configuration is one JSON file; `//` and `/* */` comments are allowed. One file may serve "
+    "both programs: each uses its own options and checks the others. A name such as "
+    "`kafka.brokers` "
+    "means `{ \"kafka\": { \"brokers\": ... } }`. A commented example is `gavel.example.json`.\n\n"
+    "A secret is never written into the file but named by a reference: `\"file:/path\"` (the "
+    "file's "
+    "contents; let only the program's user read it), `\"env:NAME\"` (an environment variable) or "
+    "`\"credential:NAME\"` (a systemd credential).\n\n"
+    "The last column says what a change needs: a reload (SIGHUP) or a restart.\n";
+
+void config_print_reference(FILE *file)
+{
+    fputs(reference_head, file);
+    for (size_t g = 0; g < config_group_count; g++) {
+        const config_group *group = &config_groups[g];
+        fprintf(file, "\n## %s\n%s%s%s", group->heading, group->help[0] ? "\n" : "", group->help,
+                group->help[0] ? "\n" : "");
+        fputs("\n| Option | What it is for | Takes | Default | Program | Change |\n"
+              "|---|---|---|---|---|---|\n",
+              file);
+        for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+            size_t len;
+            const char *name = group_of(&config_infos[i], &len);
+            if (config_group_find(name, len) == group)
+                print_row(file, &config_infos[i], false);
+        }
+    }
+    fprintf(
+        file,
+        "\n## Sources\n\nWhat the agent fetches: a list `\"sources\"` of up to %d objects with the "
+        "members below and up to %d realms in all. A change needs a reload.\n\n"
+        "| Member | What it is for | Takes | Default |\n|---|---|---|---|\n",
+        CONFIG_SOURCES_MAX, CONFIG_REALMS_MAX);
+    for (size_t i = 0; i < config_source_info_count; i++)
+        print_row(file, &config_source_infos[i], true);
+}
