@@ -1,0 +1,69 @@
+/* pipeline.h - joins source, codec, batches and forwarder; decides when a snapshot is safe.
+ *
+ * A lane carries one snapshot:
+ *     receiving -> ending -> draining -> proving -> settled
+ * receiving: bytes become batches, which go to the forwarder. No free batch: the transfer pauses.
+ * ending:    the body is whole; its last record may still wait for a batch.
+ * draining:  all batches are with the forwarder; each comes back when it is acknowledged.
+ * proving:   the ledger entry, sent only after that, is on its way.
+ * settled:   the source moves its cursor on. A snapshot that broke anywhere drains and is settled as
+ *            broken: no ledger entry, no cursor.
+ *
+ * Memory:    pipeline_open() allocates all of it within config.memory_bytes; nothing grows later.
+ * Ownership: config, forwarder and source are borrowed.
+ * Threads:   the loop's. Callbacks only take note; what follows is done in pipeline_tick().
+ */
+#ifndef GAVEL_PIPELINE_PIPELINE_H
+#define GAVEL_PIPELINE_PIPELINE_H
+
+#include "agent/forward/forwarder.h"
+#include "agent/source/source.h"
+
+typedef struct {
+    gv_span auction_schema; /* .avsc text */
+    gv_span reject_schema;
+    const char *topics[BATCH_KINDS];
+    const char *device;
+    size_t memory_bytes;  /* all that the pipeline may use */
+    uint32_t batch_count; /* 0: as many as memory_bytes has room for */
+    size_t batch_bytes;   /* at least PIPELINE_BATCH_BYTES_MIN */
+    unsigned max_transfers;
+} pipeline_config;
+
+#define PIPELINE_BATCH_BYTES_MIN (16u * 1024u)
+#define PIPELINE_BATCHES_MIN     4u  /* fewer would stop the network while one is acknowledged */
+#define PIPELINE_BATCHES_ENOUGH  32u /* more do not make it faster: tests/bench */
+
+typedef struct {
+    uint64_t bytes_in; /* JSON, after gzip */
+    uint64_t records;
+    uint64_t rejects;
+    uint64_t unknown_members;
+    uint64_t replaced_utf8;
+    uint64_t pauses; /* times a transfer had to wait for a batch */
+} pipeline_counts;
+
+typedef struct pipeline pipeline;
+
+/* GV_INVAL: a schema does not fit the codec; GV_FULL: memory_bytes is too small. */
+gv_status pipeline_open(const pipeline_config *config, const plat_clock *clock, pipeline **out,
+                        gv_error *err);
+
+/* What source and forwarder are to call (forwarder_events.done), with the pipeline as ctx. */
+source_events pipeline_source_events(pipeline *p);
+void pipeline_on_batch_done(void *ctx, batch *b, uint32_t refused);
+void pipeline_attach(pipeline *p, source *s, forwarder *f);
+
+uint64_t pipeline_fingerprint(const pipeline *p, batch_kind kind);
+const char *pipeline_record_name(const pipeline *p, batch_kind kind);
+size_t pipeline_memory_bytes(const pipeline *p);
+
+/* Does what callbacks have noted; call after each wait. True when it did something. */
+bool pipeline_tick(pipeline *p);
+
+const pipeline_counts *pipeline_state(const pipeline *p);
+
+/* After source and forwarder are closed. */
+void pipeline_close(pipeline *p);
+
+#endif
