@@ -1,0 +1,597 @@
+/* The store in MongoDB: the only file that includes libmongoc.
+ *
+ * Documents go in by unordered bulk inserts; those whose _id is there already get a second bulk of
+ * updates, each of which appends a copy unless the document or one of its copies has the same
+ * position. Both are idempotent, and atomic for each document, so several sinks may write at once.
+ * Every write waits for w majority and the journal.
+ */
+#include "agent/sink/store.h"
+
+#include <mongoc/mongoc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOCKET_TIMEOUT_MS 60000 /* an answer later than this is none; the URI may say otherwise */
+
+#define CODE_UNAUTHORIZED   13 /* this and all codes below: MongoDB's error_codes.yml */
+#define CODE_AUTHENTICATION 18
+#define CODE_DUPLICATE_KEY  11000
+
+typedef struct {
+    mongoc_client_t *client;
+    mongoc_write_concern_t *concern;
+    bson_t insert_opts;
+    bson_t bulk_opts;
+    bson_t update_opts;
+    char *database;
+    char *snapshots;
+    char *host;   /* for messages: the URI without its secrets */
+    bson_t *docs; /* scratch of one put(), grown to the largest */
+    const bson_t **pointers;
+    size_t docs_cap;
+} mongo_store;
+
+static gv_status away(mongo_store *s, gv_error *err, const char *doing, const bson_error_t *error)
+{
+    const char *hint = "";
+
+    if (error->domain == MONGOC_ERROR_CLIENT || error->code == CODE_AUTHENTICATION ||
+        error->code == CODE_UNAUTHORIZED) {
+        hint = "; check the user, the password and its rights";
+    }
+    return gv_fail(err, GV_IO, "MongoDB %s: %s: %s%s", s->host, doing, error->message, hint);
+}
+
+/* Does an error that names one document mean that this document will never be taken? Anything not
+ * listed is taken for a trouble of the server, which passes. */
+static bool is_refusal(int32_t code)
+{
+    static const int32_t refusals[] = {
+        2,     /* BadValue */
+        9,     /* FailedToParse */
+        14,    /* TypeMismatch */
+        22,    /* InvalidBSON */
+        52,    /* DollarPrefixedFieldName */
+        53,    /* InvalidIdField */
+        55,    /* InvalidDBRef */
+        56,    /* EmptyFieldName */
+        57,    /* DottedFieldName */
+        121,   /* DocumentValidationFailure */
+        10334, /* BSONObjectTooLarge */
+        17280, /* KeyTooLong */
+        17419, /* resulting document after update is larger than 16 MB */
+        17420, /* document to upsert is larger than 16 MB */
+        51075, /* text index language */
+        16755, /* cannot extract geo keys */
+        31250, /* path traverses an array of arrays */
+    };
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        if (refusals[i] == code) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static mongoc_collection_t *collection_of(mongo_store *s, const char *name)
+{
+    return mongoc_client_get_collection(s->client, s->database, name);
+}
+
+/* --- indexes --- */
+
+static void append_index(bson_t *indexes, const char *slot, const char *name,
+                         const char *const *keys)
+{
+    bson_t index, key;
+
+    bson_append_document_begin(indexes, slot, -1, &index);
+    bson_append_document_begin(&index, "key", -1, &key);
+    for (; *keys; keys++) {
+        BSON_APPEND_INT32(&key, *keys, 1);
+    }
+    bson_append_document_end(&index, &key);
+    BSON_APPEND_UTF8(&index, "name", name);
+    bson_append_document_end(indexes, &index);
+}
+
+static gv_status make_indexes(mongo_store *s, const char *collection, const char *const *first,
+                              const char *const *second, gv_error *err)
+{
+    bson_t command, indexes;
+    bson_error_t error;
+
+    bson_init(&command);
+    BSON_APPEND_UTF8(&command, "createIndexes", collection);
+    bson_append_array_begin(&command, "indexes", -1, &indexes);
+    append_index(&indexes, "0", first[0], first + 1);
+    append_index(&indexes, "1", second[0], second + 1);
+    bson_append_array_end(&command, &indexes);
+    bool ok =
+        mongoc_client_write_command_with_opts(s->client, s->database, &command, NULL, NULL, &error);
+    bson_destroy(&command);
+    return ok ? GV_OK : away(s, err, "making indexes", &error);
+}
+
+static gv_status mongo_ensure(void *ctx, const char *collection, gv_error *err)
+{
+    static const char *const by_item[] = { "by_item", "region",      "realm",
+                                           "item.id", "snapshot_at", NULL };
+    static const char *const by_snapshot[] = { "by_snapshot", "snapshot", "position", NULL };
+    static const char *const by_house[] = { "by_house", "region",      "realm",
+                                            "house",    "snapshot_at", NULL };
+    static const char *const by_state[] = { "by_state", "state", NULL };
+    mongo_store *s = ctx;
+
+    gv_status status = make_indexes(s, collection, by_item, by_snapshot, err);
+    if (status == GV_OK) {
+        status = make_indexes(s, s->snapshots, by_house, by_state, err);
+    }
+    return status;
+}
+
+/* --- writing documents --- */
+
+static void reserve(mongo_store *s, size_t count)
+{
+    if (count > s->docs_cap) {
+        bson_free(s->docs);
+        bson_free(s->pointers);
+        s->docs = bson_malloc(count * sizeof *s->docs);
+        s->pointers = bson_malloc(count * sizeof *s->pointers);
+        s->docs_cap = count;
+    }
+}
+
+static bool has_elements(const bson_t *reply, const char *name)
+{
+    bson_iter_t it, child;
+
+    return bson_iter_init_find(&it, reply, name) && BSON_ITER_HOLDS_ARRAY(&it) &&
+           bson_iter_recurse(&it, &child) && bson_iter_next(&child);
+}
+
+typedef struct {
+    bson_iter_t array;
+    int32_t code;
+    int64_t index;
+    const char *message;
+} write_error;
+
+static bool first_error(write_error *e, const bson_t *reply)
+{
+    bson_iter_t it;
+
+    return bson_iter_init_find(&it, reply, "writeErrors") && BSON_ITER_HOLDS_ARRAY(&it) &&
+           bson_iter_recurse(&it, &e->array);
+}
+
+static bool next_error(write_error *e)
+{
+    bson_iter_t it;
+
+    if (!bson_iter_next(&e->array) || !bson_iter_recurse(&e->array, &it)) {
+        return false;
+    }
+    e->code = 0;
+    e->index = -1;
+    e->message = "";
+    while (bson_iter_next(&it)) {
+        const char *key = bson_iter_key(&it);
+        if (strcmp(key, "code") == 0) {
+            e->code = (int32_t)bson_iter_as_int64(&it);
+        } else if (strcmp(key, "index") == 0) {
+            e->index = bson_iter_as_int64(&it);
+        } else if (strcmp(key, "errmsg") == 0 && BSON_ITER_HOLDS_UTF8(&it)) {
+            e->message = bson_iter_utf8(&it, NULL);
+        }
+    }
+    return true;
+}
+
+/* What a whole call answered, once the errors of single documents are taken out of it. `map` gives
+ * the caller's index of each document of the call (NULL: the same). Duplicates are collected in
+ * `again`, when the caller wants them. */
+typedef struct {
+    store_refused_fn *refused;
+    void *arg;
+    const size_t *map;
+    size_t *again;
+    size_t again_count;
+} outcome;
+
+static gv_status judge(mongo_store *s, const char *doing, size_t count, bool ok,
+                       const bson_t *reply, const bson_error_t *error, outcome *o, gv_error *err)
+{
+    write_error e;
+    bool explained = false;
+
+    if (ok) {
+        return GV_OK;
+    }
+    if (has_elements(reply, "writeConcernErrors") || !first_error(&e, reply)) {
+        return away(s, err, doing, error);
+    }
+    while (next_error(&e)) {
+        explained = true;
+        if (e.index < 0 || (uint64_t)e.index >= count) {
+            return away(s, err, doing, error);
+        }
+        size_t index = o->map ? o->map[e.index] : (size_t)e.index;
+        if (e.code == CODE_DUPLICATE_KEY && o->again) {
+            o->again[o->again_count++] = index;
+        } else if (is_refusal(e.code)) {
+            o->refused(o->arg, index, e.message);
+        } else {
+            return away(s, err, doing, error);
+        }
+    }
+    /* No single document is at fault, or the call broke off after some: repeat it all. */
+    return explained && error->domain != MONGOC_ERROR_STREAM ? GV_OK : away(s, err, doing, error);
+}
+
+static gv_status insert_all(mongo_store *s, mongoc_collection_t *c, const store_doc *const *docs,
+                            size_t count, outcome *o, store_counts *counts, gv_error *err)
+{
+    bson_error_t error;
+    bson_t reply;
+    bson_iter_t it;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!bson_init_static(&s->docs[i], docs[i]->bson.data, docs[i]->bson.len)) {
+            return gv_fail(err, GV_INVAL, "document %s is not BSON", docs[i]->id);
+        }
+        s->pointers[i] = &s->docs[i];
+    }
+    bool ok = mongoc_collection_insert_many(c, s->pointers, count, &s->insert_opts, &reply, &error);
+    gv_status status = judge(s, "inserting", count, ok, &reply, &error, o, err);
+    if (status == GV_OK && bson_iter_init_find(&it, &reply, "insertedCount")) {
+        counts->added += (uint64_t)bson_iter_as_int64(&it);
+    }
+    bson_destroy(&reply);
+    return status;
+}
+
+/* { $push: { copies: the document without what its first one says already } } unless known */
+static bool append_copy(mongoc_bulk_operation_t *bulk, const store_doc *doc, bson_error_t *error)
+{
+    bson_t whole, selector, not_this, update, push, copy;
+
+    if (!bson_init_static(&whole, doc->bson.data, doc->bson.len)) {
+        return false;
+    }
+    bson_init(&selector);
+    BSON_APPEND_UTF8(&selector, "_id", doc->id);
+    bson_append_document_begin(&selector, "position", -1, &not_this);
+    BSON_APPEND_INT64(&not_this, "$ne", doc->position);
+    bson_append_document_end(&selector, &not_this);
+    bson_append_document_begin(&selector, "copies.position", -1, &not_this);
+    BSON_APPEND_INT64(&not_this, "$ne", doc->position);
+    bson_append_document_end(&selector, &not_this);
+
+    bson_init(&update);
+    bson_append_document_begin(&update, "$push", -1, &push);
+    bson_append_document_begin(&push, "copies", -1, &copy);
+    bson_copy_to_excluding_noinit(&whole, &copy, "_id", "snapshot", NULL);
+    bson_append_document_end(&push, &copy);
+    bson_append_document_end(&update, &push);
+
+    bool ok = mongoc_bulk_operation_update_one_with_opts(bulk, &selector, &update, NULL, error);
+    bson_destroy(&selector);
+    bson_destroy(&update);
+    return ok;
+}
+
+static gv_status push_copies(mongo_store *s, mongoc_collection_t *c, const store_doc *const *docs,
+                             const outcome *inserted, store_counts *counts, gv_error *err)
+{
+    size_t *map = bson_malloc((inserted->again_count + 1) * sizeof *map);
+    outcome o = { inserted->refused, inserted->arg, map, NULL, 0 };
+    mongoc_bulk_operation_t *bulk =
+        mongoc_collection_create_bulk_operation_with_opts(c, &s->bulk_opts);
+    bson_error_t error = { 0 };
+    size_t count = 0;
+    gv_status status = GV_OK;
+
+    for (size_t i = 0; i < inserted->again_count; i++) {
+        const store_doc *doc = docs[inserted->again[i]];
+        if (doc->position == STORE_NO_POSITION) {
+            continue;
+        }
+        if (!append_copy(bulk, doc, &error)) {
+            o.refused(o.arg, inserted->again[i], error.message);
+            continue;
+        }
+        map[count++] = inserted->again[i];
+    }
+    if (count != 0) {
+        bson_t reply;
+        bson_iter_t it;
+        bool ok = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
+        status = judge(s, "adding copies", count, ok, &reply, &error, &o, err);
+        if (status == GV_OK && bson_iter_init_find(&it, &reply, "nModified")) {
+            counts->copies += (uint64_t)bson_iter_as_int64(&it);
+        }
+        bson_destroy(&reply);
+    }
+    mongoc_bulk_operation_destroy(bulk);
+    bson_free(map);
+    return status;
+}
+
+static gv_status mongo_put(void *ctx, const char *collection, const store_doc *const *docs,
+                           size_t count, store_refused_fn *refused, void *arg, store_counts *counts,
+                           gv_error *err)
+{
+    mongo_store *s = ctx;
+    mongoc_collection_t *c = collection_of(s, collection);
+    outcome o = { refused, arg, NULL, bson_malloc((count + 1) * sizeof *o.again), 0 };
+    store_counts done = { 0, 0 };
+
+    reserve(s, count);
+    gv_status status = count == 0 ? GV_OK : insert_all(s, c, docs, count, &o, &done, err);
+    if (status == GV_OK && o.again_count != 0) {
+        status = push_copies(s, c, docs, &o, &done, err);
+    }
+    if (status == GV_OK) {
+        counts->added += done.added;
+        counts->copies += done.copies;
+    }
+    bson_free(o.again);
+    mongoc_collection_destroy(c);
+    return status;
+}
+
+/* --- reading a snapshot back --- */
+
+static gv_status scan_document(const bson_t *doc, store_scan_fn *row, void *arg)
+{
+    int64_t position = STORE_NO_POSITION, digest = 0;
+    bson_iter_t it, copies = { 0 }, copy;
+    bool has_copies = false;
+
+    if (!bson_iter_init(&it, doc)) {
+        return GV_OK;
+    }
+    while (bson_iter_next(&it)) {
+        const char *key = bson_iter_key(&it);
+        if (strcmp(key, "position") == 0) {
+            position = bson_iter_as_int64(&it);
+        } else if (strcmp(key, "digest") == 0) {
+            digest = bson_iter_as_int64(&it);
+        } else if (strcmp(key, "copies") == 0 && BSON_ITER_HOLDS_ARRAY(&it)) {
+            has_copies = bson_iter_recurse(&it, &copies);
+        }
+    }
+    gv_status status = row(arg, false, position, digest);
+    while (status == GV_OK && has_copies && bson_iter_next(&copies)) {
+        position = STORE_NO_POSITION;
+        digest = 0;
+        if (bson_iter_recurse(&copies, &copy) && bson_iter_find(&copy, "position")) {
+            position = bson_iter_as_int64(&copy);
+        }
+        if (bson_iter_recurse(&copies, &copy) && bson_iter_find(&copy, "digest")) {
+            digest = bson_iter_as_int64(&copy);
+        }
+        status = row(arg, true, position, digest);
+    }
+    return status;
+}
+
+static gv_status mongo_scan(void *ctx, const char *collection, const char *snapshot,
+                            store_scan_fn *row, void *arg, gv_error *err)
+{
+    mongo_store *s = ctx;
+    mongoc_collection_t *c = collection_of(s, collection);
+    bson_t *filter = BCON_NEW("snapshot", BCON_UTF8(snapshot));
+    bson_t *opts = BCON_NEW("projection", "{", "_id", BCON_INT32(0), "position", BCON_INT32(1),
+                            "digest", BCON_INT32(1), "copies", BCON_INT32(1), "}");
+    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, filter, opts, NULL);
+    gv_status status = GV_OK;
+    const bson_t *doc;
+    bson_error_t error;
+
+    while (status == GV_OK && mongoc_cursor_next(cursor, &doc)) {
+        status = scan_document(doc, row, arg);
+    }
+    if (status == GV_OK && mongoc_cursor_error(cursor, &error)) {
+        status = away(s, err, "reading a snapshot", &error);
+    }
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(filter);
+    bson_destroy(opts);
+    mongoc_collection_destroy(c);
+    return status;
+}
+
+/* --- the collection of snapshots --- */
+
+static gv_status update_snapshot(mongo_store *s, const char *operator, const char * id,
+                                 gv_span fields, gv_error *err)
+{
+    mongoc_collection_t *c = collection_of(s, s->snapshots);
+    bson_t members, *filter, update, opts;
+    bson_error_t error;
+    gv_status status = GV_OK;
+
+    if (!bson_init_static(&members, fields.data, fields.len)) {
+        mongoc_collection_destroy(c);
+        return gv_fail(err, GV_INVAL, "the members of snapshot %s are not BSON", id);
+    }
+    filter = BCON_NEW("_id", BCON_UTF8(id));
+    bson_init(&update);
+    bson_append_document(&update, operator, - 1, &members);
+    bson_copy_to(&s->update_opts, &opts);
+    BSON_APPEND_BOOL(&opts, "upsert", true);
+    /* Two sinks may upsert the same one at once: the second finds it on the next attempt. */
+    for (int attempt = 0; attempt < 3; attempt++) {
+        if (mongoc_collection_update_one(c, filter, &update, &opts, NULL, &error)) {
+            status = GV_OK;
+            break;
+        }
+        if (is_refusal((int32_t)error.code) && error.domain == MONGOC_ERROR_SERVER) {
+            status = gv_fail(err, GV_INVAL, "MongoDB %s refused the document of snapshot %s: %s",
+                             s->host, id, error.message);
+            break;
+        }
+        if (error.code != CODE_DUPLICATE_KEY || attempt == 2) {
+            status = away(s, err, "writing a snapshot", &error);
+            break;
+        }
+    }
+    bson_destroy(&opts);
+    bson_destroy(&update);
+    bson_destroy(filter);
+    mongoc_collection_destroy(c);
+    return status;
+}
+
+static gv_status mongo_snapshot_begin(void *ctx, const char *id, gv_span fields, gv_error *err)
+{
+    return update_snapshot(ctx, "$setOnInsert", id, fields, err);
+}
+
+static gv_status mongo_snapshot_set(void *ctx, const char *id, gv_span fields, gv_error *err)
+{
+    return update_snapshot(ctx, "$set", id, fields, err);
+}
+
+static gv_status find_snapshots(mongo_store *s, const bson_t *filter, const bson_t *opts,
+                                store_snapshot_fn *each, void *arg, gv_error *err)
+{
+    mongoc_collection_t *c = collection_of(s, s->snapshots);
+    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, filter, opts, NULL);
+    gv_status status = GV_OK;
+    const bson_t *doc;
+    bson_error_t error;
+    bson_iter_t it;
+
+    while (status == GV_OK && mongoc_cursor_next(cursor, &doc)) {
+        if (bson_iter_init_find(&it, doc, "_id") && BSON_ITER_HOLDS_UTF8(&it)) {
+            status = each(arg, bson_iter_utf8(&it, NULL), gv_span_of(bson_get_data(doc), doc->len));
+        }
+    }
+    if (status == GV_OK && mongoc_cursor_error(cursor, &error)) {
+        status = away(s, err, "reading snapshots", &error);
+    }
+    mongoc_cursor_destroy(cursor);
+    mongoc_collection_destroy(c);
+    return status;
+}
+
+static gv_status mongo_snapshot_get(void *ctx, const char *id, store_snapshot_fn *each, void *arg,
+                                    gv_error *err)
+{
+    bson_t *filter = BCON_NEW("_id", BCON_UTF8(id));
+    gv_status status = find_snapshots(ctx, filter, NULL, each, arg, err);
+
+    bson_destroy(filter);
+    return status;
+}
+
+static gv_status mongo_snapshots(void *ctx, store_snapshot_fn *each, void *arg, gv_error *err)
+{
+    bson_t *filter = bson_new();
+    bson_t *opts = BCON_NEW("sort", "{", "snapshot_at", BCON_INT32(1), "_id", BCON_INT32(1), "}");
+    gv_status status = find_snapshots(ctx, filter, opts, each, arg, err);
+
+    bson_destroy(filter);
+    bson_destroy(opts);
+    return status;
+}
+
+/* --- opening --- */
+
+static void mongo_close(void *ctx)
+{
+    mongo_store *s = ctx;
+
+    if (s->client) {
+        mongoc_client_destroy(s->client);
+    }
+    mongoc_write_concern_destroy(s->concern);
+    bson_destroy(&s->insert_opts);
+    bson_destroy(&s->bulk_opts);
+    bson_destroy(&s->update_opts);
+    bson_free(s->database);
+    bson_free(s->snapshots);
+    bson_free(s->host);
+    bson_free(s->docs);
+    bson_free(s->pointers);
+    bson_free(s);
+}
+
+static void start_library(void)
+{
+    mongoc_init();
+    mongoc_log_set_handler(NULL, NULL); /* what matters comes back as an error, in our words */
+    atexit(mongoc_cleanup);
+}
+
+static char *describe(const mongoc_uri_t *uri)
+{
+    const mongoc_host_list_t *hosts = mongoc_uri_get_hosts(uri);
+
+    return bson_strdup(hosts ? hosts->host_and_port : "(from DNS)");
+}
+
+static void set_default(mongoc_uri_t *uri, const char *option, int32_t value)
+{
+    if (mongoc_uri_get_option_as_int32(uri, option, -1) == -1) {
+        mongoc_uri_set_option_as_int32(uri, option, value);
+    }
+}
+
+gv_status store_mongo_open(const store_mongo_config *config, store *out, gv_error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    bson_error_t error;
+
+    pthread_once(&once, start_library);
+    mongoc_uri_t *uri = mongoc_uri_new_with_error(config->uri, &error);
+    if (!uri) {
+        return gv_fail(err, GV_INVAL, "mongo.uri is not a MongoDB connection string: %s",
+                       error.message);
+    }
+    int32_t away_after =
+        config->away_after_ms < INT32_MAX ? (int32_t)config->away_after_ms : INT32_MAX;
+    set_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, away_after);
+    set_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, away_after);
+    set_default(uri, MONGOC_URI_SOCKETTIMEOUTMS, SOCKET_TIMEOUT_MS);
+
+    mongo_store *s = bson_malloc0(sizeof *s);
+    s->host = describe(uri);
+    s->database = bson_strdup(config->database);
+    s->snapshots = bson_strdup(config->snapshots);
+    s->concern = mongoc_write_concern_new();
+    mongoc_write_concern_set_wmajority(s->concern, 0);
+    mongoc_write_concern_set_journal(s->concern, true);
+    bson_init(&s->insert_opts);
+    BSON_APPEND_BOOL(&s->insert_opts, "ordered", false);
+    BSON_APPEND_BOOL(&s->insert_opts, "validate", false); /* to_bson.c did */
+    mongoc_write_concern_append(s->concern, &s->insert_opts);
+    bson_init(&s->bulk_opts);
+    BSON_APPEND_BOOL(&s->bulk_opts, "ordered", false);
+    mongoc_write_concern_append(s->concern, &s->bulk_opts);
+    bson_init(&s->update_opts);
+    mongoc_write_concern_append(s->concern, &s->update_opts);
+    s->client = mongoc_client_new_from_uri_with_error(uri, &error);
+    mongoc_uri_destroy(uri);
+    if (!s->client) {
+        mongo_close(s);
+        return gv_fail(err, GV_INVAL, "mongo.uri: %s", error.message);
+    }
+    mongoc_client_set_error_api(s->client, MONGOC_ERROR_API_VERSION_2);
+    mongoc_client_set_appname(s->client, "gavel-sink");
+    *out = (store){ mongo_ensure,         mongo_put,          mongo_scan,
+                    mongo_snapshot_begin, mongo_snapshot_set, mongo_snapshot_get,
+                    mongo_snapshots,      mongo_close,        s };
+    return GV_OK;
+}
+
+void store_mongo_version(char *text, size_t cap)
+{
+    snprintf(text, cap, "libmongoc %s", mongoc_get_version());
+}
