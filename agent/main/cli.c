@@ -1,0 +1,158 @@
+#include "agent/main/cli.h"
+
+#include "agent/net/http.h"
+#include "gavel_version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void report(void *ctx, bool warning, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "%s: %s\n", warning ? "warning" : "error", text);
+}
+
+cli_config *cli_load(const char *path, config_program program)
+{
+    cli_config *c = calloc(1, sizeof *c);
+    gv_error err = { 0, "" };
+    plat_fs fs = plat_fs_system();
+    if (!c) {
+        fprintf(stderr, "error: no memory for the configuration\n");
+        return NULL;
+    }
+    gv_arena_init(&c->arena, c->memory, sizeof c->memory);
+    if (config_load(path, program, &fs, &c->arena, report, NULL, &c->config, &err) == GV_OK)
+        return c;
+    fprintf(stderr, "%s: the configuration cannot be used\n", path);
+    free(c);
+    return NULL;
+}
+
+static int check(const char *path, config_program program, bool print)
+{
+    cli_config *c = cli_load(path, program);
+    if (!c)
+        return CLI_USAGE;
+    if (print)
+        config_print(stdout, &c->config, program);
+    else
+        printf("%s: OK\n", path);
+    free(c);
+    return CLI_OK;
+}
+
+int cli_config_command(int argc, char **argv, config_program program, const char *default_path)
+{
+    const char *path = cli_take_option(&argc, argv, "--config");
+    const char *verb = argc == 2 ? argv[1] : "";
+    if (!path)
+        path = default_path;
+    if (strcmp(verb, "check") == 0)
+        return check(path, program, false);
+    if (strcmp(verb, "show") == 0)
+        return check(path, program, true);
+    if (strcmp(verb, "options") == 0) {
+        config_print_options(stdout, program);
+        return CLI_OK;
+    }
+    if (strcmp(verb, "reference") == 0) {
+        config_print_reference(stdout);
+        return CLI_OK;
+    }
+    fprintf(stderr, "usage: config check|show|options|reference [--config FILE]\n"
+                    "  check      read the file and say what is wrong with it\n"
+                    "  show       print the configuration in force, secrets as references\n"
+                    "  options    explain every option\n"
+                    "  reference  the same as a Markdown page\n");
+    return CLI_USAGE;
+}
+
+static void drop_arguments(int *argc, char **argv, int at, int count)
+{
+    for (int i = at; i + count <= *argc; i++)
+        argv[i] = argv[i + count]; /* the final NULL too */
+    *argc -= count;
+}
+
+const char *cli_take_option(int *argc, char **argv, const char *name)
+{
+    size_t len = strlen(name);
+    for (int i = 1; i < *argc; i++) {
+        if (strncmp(argv[i], name, len) != 0)
+            continue;
+        if (argv[i][len] == '=') {
+            const char *value = argv[i] + len + 1;
+            drop_arguments(argc, argv, i, 1);
+            return value;
+        }
+        if (argv[i][len] != '\0')
+            continue;
+        if (i + 1 == *argc) {
+            fprintf(stderr, "%s needs a value\n", name);
+            exit(CLI_USAGE);
+        }
+        const char *value = argv[i + 1];
+        drop_arguments(argc, argv, i, 2);
+        return value;
+    }
+    return NULL;
+}
+
+bool cli_take_flag(int *argc, char **argv, const char *name)
+{
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], name) == 0) {
+            drop_arguments(argc, argv, i, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+void cli_print_version(const char *program)
+{
+    char text[256];
+    printf("%s %s (%s)\n", program, GAVEL_VERSION, GAVEL_COMMIT);
+    http_versions(text, sizeof text);
+    printf("%s\n", text);
+    kafka_versions(text, sizeof text);
+    printf("%s\n", text);
+    printf("cJSON %s\n", config_json_version());
+}
+
+kafka_config cli_kafka_config(const gv_config *config, const char *client_id,
+                              kafka_property *properties)
+{
+    static const char *const mechanisms[] = { "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512" };
+    for (size_t i = 0; i < config->kafka_properties.count; i++)
+        properties[i] = (kafka_property){ config->kafka_properties.items[i].name,
+                                          config->kafka_properties.items[i].value };
+    return (kafka_config){
+        .brokers = config->kafka_brokers,
+        .client_id = client_id,
+        .security = (kafka_security)config->kafka_security,
+        .sasl_mechanism = mechanisms[config->kafka_sasl_mechanism],
+        .username = cli_or_null(config->kafka_username),
+        .password = cli_or_null(config->kafka_password),
+        .ca_file = cli_or_null(config->kafka_ca_file),
+        .properties = properties,
+        .property_count = config->kafka_properties.count,
+    };
+}
+
+registry_config cli_registry_config(const gv_config *config)
+{
+    return (registry_config){
+        .urls = config->registry_urls.items,
+        .url_count = config->registry_urls.count,
+        .username = cli_or_null(config->registry_username),
+        .password = cli_or_null(config->registry_password),
+        .ca_file = cli_or_null(config->registry_ca_file),
+        .strategy = (registry_strategy)config->registry_subject_strategy,
+        .may_register = config->registry_register,
+        .retry_min_ms = (uint32_t)config->registry_retry_min_ms,
+        .retry_max_ms = (uint32_t)config->registry_retry_max_ms,
+    };
+}

@@ -1,0 +1,47 @@
+/* cli.h - what the command lines of gavel and gavel-sink have in common.
+ *
+ * Exit codes: 0 done, 1 done but not all is well, 2 wrong usage or configuration.
+ */
+#ifndef GAVEL_MAIN_CLI_H
+#define GAVEL_MAIN_CLI_H
+
+#include "agent/config/config.h"
+#include "agent/net/kafka.h"
+#include "agent/registry/registry.h"
+
+enum { CLI_OK = 0, CLI_NOT_ALL_WELL = 1, CLI_USAGE = 2 };
+
+/* A configuration and the memory it lives in. */
+typedef struct {
+    gv_config config;
+    gv_arena arena;
+    uint8_t memory[CONFIG_ARENA_BYTES];
+} cli_config;
+
+/* Reads the file; every problem goes to stderr. NULL when there is one; free() the result. */
+cli_config *cli_load(const char *path, config_program program);
+
+/* "config check|show|options|reference [--config FILE]"; argv[0] is "config". An exit code. */
+int cli_config_command(int argc, char **argv, config_program program, const char *default_path);
+
+/* Removes "--name VALUE" or "--name=VALUE" from argv and returns VALUE; NULL when it is not there.
+ * An option without its value ends the program with CLI_USAGE. */
+const char *cli_take_option(int *argc, char **argv, const char *name);
+bool cli_take_flag(int *argc, char **argv, const char *name);
+
+/* Versions of this build and of the libraries that both programs use. */
+void cli_print_version(const char *program);
+
+/* The parts of a configuration that both programs hand on. `properties` has room for
+ * config->kafka_properties.count. Queue caps are the caller's to fill in. */
+kafka_config cli_kafka_config(const gv_config *config, const char *client_id,
+                              kafka_property *properties);
+registry_config cli_registry_config(const gv_config *config);
+
+/* NULL for "", as most contracts want "not set". */
+static inline const char *cli_or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+#endif
