@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes auction snapshots in the game API's form: any size, any hour, the same bytes for the same seed.
+"""Makes auction snapshots in the game API's form: any size, any hour, same bytes for the same seed.
 
 A snapshot is a row of slots. A slot holds one auction after another: each is listed in some hour,
 lives a number of hours, and the next one takes its place. What a slot holds in an hour is computed
@@ -121,8 +121,9 @@ def classic_items(key, count=4096):
         is_pet = next(pet)
         text = '{"id":%d' % (PET_CAGE if is_pet else draw.between(25, 110_000))
         if is_pet:
-            text += ',"pet_breed_id":%d,"pet_level":%d,"pet_quality_id":%d,"pet_species_id":%d' % (
-                draw.between(3, 22), draw.between(1, 25), draw.between(0, 5), draw.between(39, 1500))
+            text += ',"pet_breed_id":%d,"pet_level":%d' % (draw.between(3, 22), draw.between(1, 25))
+            text += ',"pet_quality_id":%d' % draw.between(0, 5)
+            text += ',"pet_species_id":%d' % draw.between(39, 1500)
         if next(rand):
             text += ',"rand":%d' % draw.between(-160, 2160)
         if next(seed):
@@ -290,7 +291,7 @@ def write_gz(path, pieces, level=9):
     """Atomically; no name and no time in the header, so that equal input gives equal bytes."""
     partial = "%s.%d.part" % (path, os.getpid())
     with open(partial, "wb") as raw:
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=raw, mtime=0) as out:
+        with gzip.GzipFile("", "wb", level, raw, mtime=0) as out:
             for piece in pieces:
                 out.write(piece)
     os.replace(partial, path)
@@ -330,17 +331,18 @@ def parse_arguments(argv):
     one.add_argument("--region", default="eu")
     one.add_argument("--realm", type=int, default=604)
     one.add_argument("--house", type=int, choices=sorted(HOUSES), default=2)
-    one.add_argument("--namespace", help="default dynamic-REGION, for classic dynamic-classic-REGION")
+    one.add_argument("--namespace", help="default dynamic-REGION, Classic dynamic-classic-REGION")
     size = one.add_mutually_exclusive_group()
     size.add_argument("--records", type=int)
     size.add_argument("--bytes", type=parse_size, metavar="SIZE", help="such as 50M")
     one.add_argument("--hour", type=int, default=0)
     one.add_argument("--seed", type=int, default=1)
     one.add_argument("--out", help="default: standard output")
-    one.add_argument("--counts", metavar="FILE", help="write how many records of which sort were made")
+    one.add_argument("--counts", metavar="FILE",
+                     help="write how many records of which sort were made")
     Adversary.add_arguments(one, parse_size)
 
-    many = commands.add_parser("hours", help="consecutive snapshots of a realm, a house, commodities")
+    many = commands.add_parser("hours", help="consecutive snapshots: realm, house, commodities")
     many.add_argument("--out", required=True, metavar="DIR")
     for name, value in SAMPLE.items():
         many.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)

@@ -33,7 +33,8 @@ def make(directory, days=3650):
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         openssl("req", "-x509", *curve, "-config", config, "-extensions", "ca", "-days", days,
                 "-keyout", ca_key, "-out", ca)
-        openssl("req", *curve, "-config", config, "-subj", "/CN=localhost", "-keyout", key, "-out", request)
+        openssl("req", *curve, "-config", config, "-subj", "/CN=localhost", "-keyout", key,
+                "-out", request)
         openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial",
                 "-CAserial", directory / "ca.srl", "-days", days, "-extfile", config,
                 "-extensions", "server", "-out", certificate)

@@ -6,8 +6,8 @@ import zlib
 # Spoil the connection, at some byte of the body
 TRANSPORT = ("slow", "stall", "cut", "reset")
 # Spoil the snapshot's bytes
-CONTENT = ("wrong-realm", "late-connected-realm", "no-auctions", "malformed", "truncated", "trailing",
-           "invalid-utf8", "bad-gzip", "huge")
+CONTENT = ("wrong-realm", "late-connected-realm", "no-auctions", "malformed", "truncated",
+           "trailing", "invalid-utf8", "bad-gzip", "huge")
 # Replace the reply
 REPLY = ("status", "empty", "not-json")
 # Token replies only
@@ -32,7 +32,7 @@ class Fault:
         self.kind = str(self.kind).replace("_", "-")
         if self.kind not in KINDS:
             raise ValueError("kind is one of %s, not %r" % (", ".join(KINDS), spec.get("kind")))
-        if self.kind == "status" and not (isinstance(self.status, int) and 400 <= self.status <= 599):
+        if self.kind == "status" and self.status not in range(400, 600):
             raise ValueError("kind status wants a status from 400 to 599")
         self.match = spec.get("match", "/token" if self.kind in TOKEN else "/data")
         self.exact = spec.get("exact", False)

@@ -14,7 +14,8 @@ import generate  # noqa: E402  (tests/data)
 REGIONS = ("us", "eu", "kr", "tw")
 PIECE_BYTES = 64 * 1024
 FILE_NAME = re.compile(r"((?:us|eu|kr|tw)-(?:\d+(?:-[267])?|commodities))-(\d{8}T\d{6}Z)\.json\.gz")
-GENERATE = re.compile(r"(?:(us|eu|kr|tw)-)?(?:realm=|classic=)?(\d+(?:[-/][267])?|commodities):(\w+)")
+GENERATE = re.compile(r"(?:(us|eu|kr|tw)-)?(?:realm=|classic=)?"
+                      r"(\d+(?:[-/][267])?|commodities):(\w+)")
 
 
 class Snapshot:
@@ -63,7 +64,7 @@ class FileSeries:
 
 
 class GeneratedSeries:
-    """Snapshots of one house, made when their hour is first asked for; there is always a next hour."""
+    """Snapshots of one house, made when their hour is first asked for. Hours have no end."""
 
     def __init__(self, name, size, seed, directory):
         self.name, self.size, self.seed, self.directory = name, size, seed, Path(directory)
@@ -78,13 +79,16 @@ class GeneratedSeries:
 
     def make(self, hour):
         time = generate.FIRST_HOUR + timedelta(hours=hour)
-        path = self.directory / ("%s-%d-%d-hour%d.json.gz" % (self.name, self.size, self.seed, hour))
+        name = "%s-%d-%d-hour%d.json.gz" % (self.name, self.size, self.seed, hour)
+        path = self.directory / name
         if not path.exists():
             region, realm, *house = self.name.split("-")
             kind = "classic" if house else "commodities" if realm == "commodities" else "realm"
             realm = 0 if kind == "commodities" else int(realm)
-            generate.write_gz(path, generate.body(kind, region, realm, int(house[0]) if house else 2,
-                                                  size_bytes=self.size, hour=hour, seed=self.seed), 1)
+            house = int(house[0]) if house else 2
+            pieces = generate.body(kind, region, realm, house, size_bytes=self.size, hour=hour,
+                                   seed=self.seed)
+            generate.write_gz(path, pieces, 1)
         return Snapshot(self.name, time, path)
 
     def times(self):
@@ -107,7 +111,8 @@ class Store:
                 time = datetime.strptime(match[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
                 files.setdefault(match[1], []).append((time, path))
         if not files:
-            raise ValueError("%s holds no files named like eu-604-20140701T003001Z.json.gz" % directory)
+            raise ValueError("%s holds no files named like eu-604-20140701T003001Z.json.gz"
+                             % directory)
         for name, found in files.items():
             self.series[name] = FileSeries(name, found)
 
@@ -115,7 +120,8 @@ class Store:
         """text: eu-604:50M, eu-4440-2:5M, eu-commodities:20M; realm=604:50M is EU's."""
         match = GENERATE.fullmatch(text)
         if not match:
-            raise ValueError("--generate takes such as eu-604:50M or eu-commodities:20M, not %r" % text)
+            raise ValueError("--generate takes such as eu-604:50M or eu-commodities:20M, not %r"
+                             % text)
         name = "%s-%s" % (match[1] or "eu", match[2].replace("/", "-"))
         Path(directory).mkdir(parents=True, exist_ok=True)
         self.series[name] = GeneratedSeries(name, generate.parse_size(match[3]), seed, directory)

@@ -89,6 +89,8 @@ class Api:
                     setattr(self, key, bool(value))
                 elif key in ("expires_in_s", "rate_per_s", "time_shift_s"):
                     setattr(self, key, int(value))
+                    if key == "rate_per_s":
+                        self.recent.clear()
                 else:
                     raise ValueError("control does not know %r: %r" % (key, value))
 
@@ -97,7 +99,7 @@ class Api:
             return {
                 "hour": self.store.hour, "hours": self.store.hours,
                 "series": {name: each.times() for name, each in sorted(self.store.series.items())},
-                "requests": list(self.requests), "counts": dict(self.counts),
+                "requests": [dict(entry) for entry in self.requests], "counts": dict(self.counts),
                 "by_path": {path: dict(statuses) for path, statuses in self.by_path.items()},
                 "tokens_issued": self.counts["tokens_issued"],
                 "not_modified": self.counts["status_304"], "bytes": self.counts["bytes"],
@@ -107,10 +109,12 @@ class Api:
                 "now": time.monotonic(),
             }
 
-    def begin(self, path, region, is_token):
-        """Counts a request and picks its fault: (fault or None, over the rate limit)."""
-        now = time.monotonic()
+    def begin(self, entry, region, is_token):
+        """Lists a request and picks its fault: (fault or None, over the rate limit)."""
+        now, path = entry["t"], entry["path"]
         with self.lock:
+            self.requests.append(entry)
+            self.counts["requests"] += 1
             while self.recent and now - self.recent[0] >= 1:
                 self.recent.popleft()
             if not is_token:
@@ -121,16 +125,20 @@ class Api:
                 self.recent.append(now)
             return next((f for f in self.faults if f.takes(path, region)), None), False
 
-    def end(self, is_token, path, entry):
+    def count_status(self, entry, status):
+        """Before the status line is sent: what a client has seen, the counters show."""
         with self.lock:
+            entry["status"] = status
+            self.counts["status_%d" % status] += 1
+            statuses = self.by_path.setdefault(entry["path"], {})
+            statuses[str(status)] = statuses.get(str(status), 0) + 1
+
+    def end(self, entry, is_token):
+        with self.lock:
+            entry["seconds"] = time.monotonic() - entry["t"]
             if not is_token:
-                self.transfers = max(0, self.transfers - 1)
-            self.requests.append(entry)
-            self.counts["requests"] += 1
+                self.transfers -= 1
             self.counts["bytes"] += entry["bytes"]
-            self.counts["status_%s" % entry["status"]] += 1
-            statuses = self.by_path.setdefault(path, {})
-            statuses[str(entry["status"])] = statuses.get(str(entry["status"]), 0) + 1
 
     def issue_token(self, region, expired):
         token = (region or "eu").upper() + secrets.token_urlsafe(24)
@@ -144,7 +152,8 @@ class Api:
     def accepts_token(self, header):
         scheme, _, token = header.partition(" ")
         with self.lock:
-            return scheme.lower() == "bearer" and self.tokens.get(token.strip(), 0) > time.monotonic()
+            ends = self.tokens.get(token.strip(), 0)
+        return scheme.lower() == "bearer" and ends > time.monotonic()
 
 
 class Request(BaseHTTPRequestHandler):
@@ -177,9 +186,13 @@ class Request(BaseHTTPRequestHandler):
         self.region = match[2] if match else self.prefix
         self.classic = bool(match and match[1])
         is_token = path == "/token"
-        arrived = time.monotonic()
-        self.fault, limited = api.begin(path, self.region, is_token)
-        self.transfer = Transfer(self, self.fault, api)
+        entry = {"t": time.monotonic(), "method": method, "path": path, "region": self.region,
+                 "namespace": self.query.get("namespace"), "connection": self.client_address[1],
+                 "fault": None, "status": None, "bytes": 0, "complete": False, "seconds": None}
+        self.fault, limited = api.begin(entry, self.region, is_token)
+        if self.fault:
+            entry["fault"] = self.fault.kind
+        self.transfer = Transfer(self, entry, self.fault, api)
         try:
             if limited:
                 self.error(429, "Too Many Requests")
@@ -200,12 +213,7 @@ class Request(BaseHTTPRequestHandler):
         except (ConnectionSpoilt, OSError):
             self.close_connection = True
         finally:
-            api.end(is_token, path, {
-                "t": arrived, "method": method, "path": path, "region": self.region,
-                "namespace": self.query.get("namespace"), "status": self.transfer.status,
-                "bytes": self.transfer.body_bytes, "complete": self.transfer.complete,
-                "seconds": time.monotonic() - arrived, "fault": self.fault.kind if self.fault else None,
-                "connection": self.client_address[1]})
+            api.end(entry, is_token)
 
     def faulty_reply(self):
         fault = self.fault
@@ -239,7 +247,8 @@ class Request(BaseHTTPRequestHandler):
         if method != "POST":
             return self.error(405, "Method Not Allowed")
         if scheme.lower() != "basic" or user != "%s:%s" % (api.client_id, api.client_secret):
-            return self.json(401, {"error": "invalid_client", "error_description": "Bad credentials"})
+            return self.json(401, {"error": "invalid_client",
+                                   "error_description": "Bad credentials"})
         if form.get("grant_type", self.query.get("grant_type")) != "client_credentials":
             return self.json(400, {"error": "unsupported_grant_type",
                                    "error_description": "Unsupported grant type"})
@@ -384,7 +393,8 @@ class Server(ThreadingHTTPServer):
 
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run-dir", required=True, help="certificates, standin.json, generated bodies")
+    parser.add_argument("--run-dir", required=True,
+                        help="for certificates, standin.json, generated bodies")
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--data", help="directory of snapshot files; default tests/data/sample")
@@ -445,14 +455,14 @@ def main(argv=None):
         store = make_store(args)
     except (ValueError, OSError, argparse.ArgumentTypeError) as error:
         sys.exit("standin: %s" % error)
-    api = Api(store, args.client_id, args.client_secret, args.expires_in, args.rate,
-              args.classic_namespace or ["dynamic-classic", "dynamic-classic1x", "dynamic-classicann"])
+    classic = args.classic_namespace or ["dynamic-classic" + s for s in ("", "1x", "ann")]
+    api = Api(store, args.client_id, args.client_secret, args.expires_in, args.rate, classic)
     api.framing, api.time_shift_s = args.framing, args.time_shift
     servers = Server(args.port, Request, api, tls), Server(args.control_port, Control, api)
     for server in servers:
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
     if args.end_with_stdin:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ending.set()), daemon=True).start()
+        threading.Thread(target=lambda: (sys.stdin.read(), ending.set()), daemon=True).start()
     path = announce(args, ca, [s.server_port for s in servers])
     ending.wait()
     path.unlink(missing_ok=True)

@@ -58,7 +58,8 @@ class StandIn:
 
     def control(self, **wanted):
         """hour=1, fault={...}, faults=[...], release=True ...; see README.md."""
-        request = urllib.request.Request(self.control_url, json.dumps(wanted).encode(), method="POST")
+        body = json.dumps(wanted).encode()
+        request = urllib.request.Request(self.control_url, body, method="POST")
         try:
             with urllib.request.urlopen(request, timeout=120) as reply:
                 return json.load(reply)

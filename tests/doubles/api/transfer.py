@@ -16,12 +16,12 @@ class ConnectionSpoilt(Exception):
 
 
 class Transfer:
-    """Body bytes are counted as they go over the wire, without the chunk framing."""
+    """The entry in the request list grows as the reply does; its bytes are those of the body on the
+    wire, without the chunk framing."""
 
-    def __init__(self, request, fault, api):
-        self.request, self.api = request, api
+    def __init__(self, request, entry, fault, api):
+        self.request, self.entry, self.api = request, entry, api
         self.fault = fault if fault and fault.kind in faults.TRANSPORT else None
-        self.status, self.body_bytes, self.complete = 0, 0, False
         self.chunked = False
         self.break_at = None              # body bytes after which the fault strikes
         self.started = None
@@ -50,7 +50,7 @@ class Transfer:
             self.break_at = (size or 0) // 2 if self.fault.after is None else self.fault.after
             if self.break_at < 0:
                 self.strike()
-        self.status = status
+        self.api.count_status(self.entry, status)
         lines = ["HTTP/1.1 %d %s" % (status, HTTPStatus(status).phrase)]
         lines.append("date: " + format_datetime(datetime.now(timezone.utc), usegmt=True))
         lines += ["%s: %s" % header for header in headers]
@@ -63,8 +63,8 @@ class Transfer:
         self.started = time.monotonic()
 
     def write(self, data):
-        if self.break_at is not None and self.body_bytes + len(data) > self.break_at:
-            keep = self.break_at - self.body_bytes
+        if self.break_at is not None and self.entry["bytes"] + len(data) > self.break_at:
+            keep = self.break_at - self.entry["bytes"]
             self.write_now(data[:keep])
             self.strike()
             data = data[keep:]
@@ -74,15 +74,15 @@ class Transfer:
 
     def write_now(self, data):
         if data:
+            self.entry["bytes"] += len(data)
             self.send(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
-            self.body_bytes += len(data)
 
     def write_slowly(self, data):
         rate = max(1, self.fault.bytes_per_second)
         step = max(1, rate // 20)
         for place in range(0, len(data), step):
             self.write_now(data[place:place + step])
-            early = self.started + self.body_bytes / rate - time.monotonic()
+            early = self.started + self.entry["bytes"] / rate - time.monotonic()
             if early > 0:
                 time.sleep(early)
 
@@ -91,7 +91,7 @@ class Transfer:
             self.strike()
         if self.chunked:
             self.send(b"0\r\n\r\n")
-        self.complete = True
+        self.entry["complete"] = True
 
     def send(self, data):
         self.request.wfile.write(data)
@@ -137,7 +137,7 @@ class Transfer:
                 connection.settimeout(0.2)
                 if not connection.recv(1):
                     raise ConnectionSpoilt()
-            except (ssl.SSLWantReadError, TimeoutError):
+            except (ssl.SSLWantReadError, socket.timeout):
                 pass
             finally:
                 connection.settimeout(self.request.timeout)
