@@ -288,6 +288,14 @@ def test_cut_ends_the_body_early(api, framing, encoding, after):
         assert last["bytes"] == after
 
 
+def test_cut_can_take_the_last_chunk_alone(api):
+    size = len(sample("eu-604-20140701T003001Z"))
+    api.control(fault={"kind": "cut", "after": size})
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        api.get(REALM)
+    assert len(caught.value.partial) == size
+
+
 def test_cut_before_the_status_line_gives_no_reply(api):
     api.control(fault={"kind": "cut", "after": -1})
     with pytest.raises((http.client.RemoteDisconnected, OSError)):
