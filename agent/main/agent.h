@@ -1,0 +1,41 @@
+/* agent.h - the whole agent under one configuration, from start to stop.
+ *
+ * Ownership: everything in agent_setup is borrowed until agent_run() returns.
+ * Threads:   the caller's; librdkafka and the name resolver have their own below their adapters.
+ */
+#ifndef GAVEL_MAIN_AGENT_H
+#define GAVEL_MAIN_AGENT_H
+
+#include "agent/config/config.h"
+#include "platform/clock.h"
+#include "platform/loop.h"
+
+#include <stdbool.h>
+
+/* Set by signals. */
+typedef struct {
+    bool stop;
+    bool reload;
+} agent_wishes;
+
+typedef struct {
+    const gv_config *config;
+    plat_loop *loop;
+    plat_clock *clock;
+    const plat_fs *fs;
+    agent_wishes *wishes;
+    bool single_pass; /* `gavel once` */
+    bool progress;    /* draw a progress line on stderr */
+} agent_setup;
+
+typedef enum {
+    AGENT_STOPPED,  /* as wished; what was under way is safe or will be fetched again */
+    AGENT_RELOAD,   /* stopped the same way, to start again with another configuration */
+    AGENT_FINISHED, /* a single pass is through, everything is safe */
+    AGENT_PARTLY,   /* a single pass is through, but something was not to be had */
+    AGENT_FAILED    /* did not start; err says why */
+} agent_end;
+
+agent_end agent_run(const agent_setup *setup, gv_error *err);
+
+#endif

@@ -1,0 +1,144 @@
+/* gavel - the agent, and the tools around it. */
+#include "agent/main/agent.h"
+#include "agent/main/cli.h"
+#include "gavel_version.h"
+#include "platform/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG "/etc/gavel/gavel.json"
+
+static int usage(FILE *out)
+{
+    fprintf(out,
+            "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
+            "  run         fetch, forward, and go on for ever (systemd starts this)\n"
+            "  once        fetch what is new, forward it, and end\n"
+            "  config      check | show | options | reference\n"
+            "  --version   versions of gavel and its libraries\n"
+            "  --help      this text\n"
+            "Signals: TERM and INT stop when what is under way is acknowledged, HUP reads the\n"
+            "configuration again.\n"
+            "Exit codes: 0 done; 1 not everything was to be had; 2 usage or configuration.\n");
+    return out == stdout ? CLI_OK : CLI_USAGE;
+}
+
+static void on_signal(void *arg, int signal_number)
+{
+    agent_wishes *wishes = arg;
+    if (signal_number == SIGHUP) {
+        wishes->reload = true;
+        return;
+    }
+    if (wishes->stop)
+        _exit(CLI_NOT_ALL_WELL); /* asked twice: at once; what is lost is fetched again */
+    wishes->stop = true;
+}
+
+static void log_change(void *ctx, const char *path, bool needs_restart)
+{
+    (void)ctx;
+    (void)needs_restart; /* everything below the process starts anew */
+    GV_LOG(GV_LOG_INFO, gv_kmsg("configuration changed"), gv_kstr("option", path));
+}
+
+/* The configuration to go on with: the new one if it is good, else the old one. */
+static cli_config *reload(const char *path, cli_config *old)
+{
+    cli_config *fresh = cli_load(path, CONFIG_AGENT);
+    if (!fresh) {
+        GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration refused; the old one stays in force"),
+               gv_kstr("path", path));
+        return old;
+    }
+    if (config_diff(&old->config, &fresh->config, CONFIG_AGENT, log_change, NULL) == 0)
+        GV_LOG(GV_LOG_INFO, gv_kmsg("configuration read again; nothing has changed"));
+    return fresh;
+}
+
+static void configure_log(const gv_config *config)
+{
+    gv_log_configure((gv_log_level)config->log_level, (gv_log_format)config->log_format, 2);
+}
+
+/* Runs until stopped; a configuration that cannot be started gives way to the last good one. */
+static agent_end run_all(agent_setup *setup, const char *path, cli_config **config, gv_error *err)
+{
+    cli_config *good = NULL; /* the one before, until the present one has run */
+    for (;;) {
+        configure_log(&(*config)->config);
+        setup->config = &(*config)->config;
+        setup->wishes->reload = false;
+        *err = (gv_error){ 0, "" };
+        agent_end end = agent_run(setup, err);
+        if (end == AGENT_FAILED && good) {
+            GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration does not start; back to the old one"),
+                   gv_kstr("error", err->text));
+            free(*config);
+            *config = good;
+            good = NULL;
+            continue;
+        }
+        free(good);
+        good = NULL;
+        if (end != AGENT_RELOAD)
+            return end;
+        cli_config *next = reload(path, *config);
+        good = next != *config ? *config : NULL;
+        *config = next;
+    }
+}
+
+static int run(const char *path, bool single_pass, bool progress)
+{
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+    gv_error err = { 0, "" };
+    agent_wishes wishes = { false, false };
+    plat_fs fs = plat_fs_system();
+    plat_clock clock = plat_clock_system(GAVEL_BUILD_TIME_S * 1000);
+    cli_config *config = cli_load(path, CONFIG_AGENT);
+    if (!config)
+        return CLI_USAGE;
+    plat_loop *loop = plat_loop_open(&err);
+    agent_end end = AGENT_FAILED;
+    if (loop && plat_loop_signals(loop, signals, 3, on_signal, &wishes, &err) == GV_OK) {
+        agent_setup setup = { NULL, loop, &clock, &fs, &wishes, single_pass, progress };
+        end = run_all(&setup, path, &config, &err);
+    }
+    if (end == AGENT_FAILED)
+        GV_LOG(GV_LOG_ERROR, gv_kmsg("cannot go on"), gv_kstr("error", err.text));
+    plat_loop_close(loop);
+    free(config);
+    return end == AGENT_FAILED ? CLI_USAGE : end == AGENT_PARTLY ? CLI_NOT_ALL_WELL : CLI_OK;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2)
+        return usage(stderr);
+    if (strcmp(argv[1], "--version") == 0) {
+        cli_print_version("gavel");
+        return CLI_OK;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return usage(stdout);
+    if (strcmp(argv[1], "config") == 0)
+        return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+    const char *path = cli_take_option(&argc, argv, "--config");
+    bool plain = cli_take_flag(&argc, argv, "--no-progress");
+    if (argc != 2)
+        return usage(stderr);
+    if (!path)
+        path = DEFAULT_CONFIG;
+    if (strcmp(argv[1], "run") == 0)
+        return run(path, false, false);
+    if (strcmp(argv[1], "once") == 0)
+        return run(path, true, !plain && isatty(STDERR_FILENO));
+    fprintf(stderr, "gavel: unknown command '%s'\n", argv[1]);
+    return usage(stderr);
+}

@@ -1,0 +1,36 @@
+#include "agent/pipeline/budget.h"
+
+/* Measured by tests/bench/bench_memory: resident size of an idle agent with a broker and a registry
+ * connected. */
+#define PROGRAM_BYTES (5632u * 1024u)
+
+/* One HTTPS transfer: curl's and zlib's windows, an mbedTLS session with 16 KiB records. */
+#define TRANSFER_BYTES (128u * 1024u)
+
+/* librdkafka: its own record of a message (rd_kafka_msg_t, key, delivery report), and the request
+ * buffers of what is in flight. */
+#define KAFKA_RECORDS      2000u
+#define KAFKA_RECORD_BYTES 320u
+#define KAFKA_QUEUE_BYTES  (512u * 1024u)
+
+gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, memory_budget *out,
+                        gv_error *err)
+{
+    *out = (memory_budget){
+        .total = total,
+        .program = PROGRAM_BYTES,
+        .http = (transfers + 2u) * (size_t)TRANSFER_BYTES, /* and the token's, the registry's */
+        .kafka = KAFKA_RECORDS * KAFKA_RECORD_BYTES + KAFKA_QUEUE_BYTES,
+        .source = source_bytes,
+        .kafka_queue_bytes = KAFKA_QUEUE_BYTES,
+        .kafka_queue_records = KAFKA_RECORDS,
+    };
+    size_t taken = out->program + out->http + out->kafka + out->source;
+    if (taken >= total)
+        return gv_fail(err, GV_FULL,
+                       "memory.budget_kib is %zu, but %zu are needed before the first batch: raise "
+                       "it, or lower api.max_transfers",
+                       total / 1024, taken / 1024);
+    out->pipeline = total - taken;
+    return GV_OK;
+}

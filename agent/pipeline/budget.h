@@ -1,0 +1,28 @@
+/* budget.h - the one number for memory, divided among those who need it.
+ *
+ * Units: bytes.
+ */
+#ifndef GAVEL_PIPELINE_BUDGET_H
+#define GAVEL_PIPELINE_BUDGET_H
+
+#include "platform/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    size_t total;
+    size_t program;  /* code, libraries' own state, stacks */
+    size_t http;     /* transfers with their TLS sessions */
+    size_t kafka;    /* librdkafka: records under way and their bookkeeping */
+    size_t source;   /* feeds */
+    size_t pipeline; /* what is left: batches, transcoders */
+    size_t kafka_queue_bytes;
+    uint32_t kafka_queue_records;
+} memory_budget;
+
+/* GV_FULL when the total is too small for so many transfers. */
+gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, memory_budget *out,
+                        gv_error *err);
+
+#endif
