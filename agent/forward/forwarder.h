@@ -1,15 +1,18 @@
 /* forwarder.h - takes full batches, sends their records to Kafka, gives them back when all of a
  * batch is acknowledged.
  *
- * A batch waits here, in order, while its schema id is unknown or the producer's queue is full; a
- * record that was not acknowledged is sent again, and only that one. Nothing is ever dropped: the
- * one exception is a record that the broker will never take (KAFKA_BAD_RECORD), which goes to
- * `refused` so that its snapshot is not called complete.
+ * A batch waits here, in order, while its schema id is unknown, its topic is not there or the
+ * producer's queue is full; a record that was not acknowledged is sent again, and only that one.
+ * Nothing is ever dropped: the one exception is a record that the broker refuses even when it is sent
+ * alone (too large), which is counted as refused so that its snapshot is not called complete.
  * After a fatal error of the idempotent producer it makes a new one and goes on with what was not
  * acknowledged.
  *
- * Memory:  handed-in batches only; no copy of a record.
- * Threads: the loop's.
+ * Order:     as submitted, for each kind; a record that is sent again may come after later ones.
+ * Ownership: the configuration's pointers are borrowed until forwarder_close().
+ * Memory:    handed-in batches only; no copy of a record. What librdkafka holds is capped by
+ *            forwarder_config.kafka.
+ * Threads:   the loop's. `done` is called from forwarder_tick() and from nowhere else.
  */
 #ifndef GAVEL_FORWARD_FORWARDER_H
 #define GAVEL_FORWARD_FORWARDER_H
@@ -23,11 +26,12 @@ typedef struct forwarder forwarder;
 typedef struct {
     kafka_config kafka;
     const char *topics[BATCH_KINDS]; /* by batch_kind */
-    const kafka_topic *ensure;       /* checked or created at start and after a re-connect */
+    /* Checked, or created, before anything is sent and after every outage. */
+    const kafka_topic *ensure;
     size_t ensure_count;
     bool create_topics;
-    uint32_t retry_min_ms;
-    uint32_t retry_max_ms;
+    uint32_t retry_min_ms; /* back-off after a failure: doubled from this ... */
+    uint32_t retry_max_ms; /* ... to this, which also is the pace where a person must act */
 } forwarder_config;
 
 typedef struct {
@@ -40,20 +44,23 @@ typedef struct {
 
 typedef struct {
     bool up;               /* a broker answers */
-    char text[160];        /* for a person */
+    kafka_failure failure; /* while it is not up */
+    char text[256];        /* for a person */
     uint64_t records_acked;
     uint64_t records_refused;
-    uint64_t resent;       /* records sent more than once by us */
+    uint64_t resent;          /* records sent more than once by us */
     uint32_t batches_waiting; /* held here, sent or not */
 } forwarder_status;
 
 gv_status forwarder_open(const forwarder_config *config, plat_loop *loop, const plat_clock *clock,
                          const forwarder_events *events, forwarder **out, gv_error *err);
 
-/* Takes ownership of b until `done`. Never fails: how much can be handed in is the pool's size. */
+/* Takes ownership of b until `done`. Never fails: how much can be handed in is the pool's size.
+ * Nothing is sent before the next forwarder_tick(). */
 void forwarder_submit(forwarder *f, batch *b);
 
-/* Sends what can be sent (also after a schema id became known); next deadline or UINT64_MAX. */
+/* Sends what can be sent, and gives back what is done. Call it whenever the loop has called back,
+ * when a schema id became known, and at the deadline it returns (monotonic ms; UINT64_MAX: none). */
 uint64_t forwarder_tick(forwarder *f);
 
 const forwarder_status *forwarder_state(const forwarder *f);
