@@ -15,6 +15,9 @@
 
 #define SOCKET_TIMEOUT_MS 60000 /* an answer later than this is none; the URI may say otherwise */
 
+/* MongoDB's limit, less room for what an update puts around a copy. */
+#define DOCUMENT_MAX_BYTES (16u * 1024 * 1024 - 16u * 1024)
+
 #define CODE_UNAUTHORIZED   13 /* this and all codes below: MongoDB's error_codes.yml */
 #define CODE_AUTHENTICATION 18
 #define CODE_DUPLICATE_KEY  11000
@@ -28,8 +31,10 @@ typedef struct {
     char *database;
     char *snapshots;
     char *host;   /* for messages: the URI without its secrets */
-    bson_t *docs; /* scratch of one put(), grown to the largest */
+    bson_t *docs; /* scratch of one put(), these four, grown to the largest */
     const bson_t **pointers;
+    size_t *map;
+    size_t *again;
     size_t docs_cap;
 } mongo_store;
 
@@ -37,8 +42,8 @@ static gv_status away(mongo_store *s, gv_error *err, const char *doing, const bs
 {
     const char *hint = "";
 
-    if (error->domain == MONGOC_ERROR_CLIENT || error->code == CODE_AUTHENTICATION ||
-        error->code == CODE_UNAUTHORIZED) {
+    if ((error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) ||
+        error->code == CODE_AUTHENTICATION || error->code == CODE_UNAUTHORIZED) {
         hint = "; check the user, the password and its rights";
     }
     return gv_fail(err, GV_IO, "MongoDB %s: %s: %s%s", s->host, doing, error->message, hint);
@@ -82,32 +87,24 @@ static mongoc_collection_t *collection_of(mongo_store *s, const char *name)
 
 /* --- indexes --- */
 
-static void append_index(bson_t *indexes, const char *slot, const char *name,
-                         const char *const *keys)
+/* One command for each: FerretDB 1.24 drops the connection on two indexes that exist already. */
+static gv_status make_index(mongo_store *s, const char *collection, const char *name,
+                            const char *const *keys, gv_error *err)
 {
-    bson_t index, key;
+    bson_t command, indexes, index, key;
+    bson_error_t error;
 
-    bson_append_document_begin(indexes, slot, -1, &index);
+    bson_init(&command);
+    BSON_APPEND_UTF8(&command, "createIndexes", collection);
+    bson_append_array_begin(&command, "indexes", -1, &indexes);
+    bson_append_document_begin(&indexes, "0", -1, &index);
     bson_append_document_begin(&index, "key", -1, &key);
     for (; *keys; keys++) {
         BSON_APPEND_INT32(&key, *keys, 1);
     }
     bson_append_document_end(&index, &key);
     BSON_APPEND_UTF8(&index, "name", name);
-    bson_append_document_end(indexes, &index);
-}
-
-static gv_status make_indexes(mongo_store *s, const char *collection, const char *const *first,
-                              const char *const *second, gv_error *err)
-{
-    bson_t command, indexes;
-    bson_error_t error;
-
-    bson_init(&command);
-    BSON_APPEND_UTF8(&command, "createIndexes", collection);
-    bson_append_array_begin(&command, "indexes", -1, &indexes);
-    append_index(&indexes, "0", first[0], first + 1);
-    append_index(&indexes, "1", second[0], second + 1);
+    bson_append_document_end(&indexes, &index);
     bson_append_array_end(&command, &indexes);
     bool ok =
         mongoc_client_write_command_with_opts(s->client, s->database, &command, NULL, NULL, &error);
@@ -117,17 +114,17 @@ static gv_status make_indexes(mongo_store *s, const char *collection, const char
 
 static gv_status mongo_ensure(void *ctx, const char *collection, gv_error *err)
 {
-    static const char *const by_item[] = { "by_item", "region",      "realm",
-                                           "item.id", "snapshot_at", NULL };
-    static const char *const by_snapshot[] = { "by_snapshot", "snapshot", "position", NULL };
-    static const char *const by_house[] = { "by_house", "region",      "realm",
-                                            "house",    "snapshot_at", NULL };
-    static const char *const by_state[] = { "by_state", "state", NULL };
+    static const char *const by_item[] = { "region", "realm", "item.id", "snapshot_at", NULL };
+    static const char *const by_snapshot[] = { "snapshot", "position", NULL };
+    static const char *const by_house[] = { "region", "realm", "house", "snapshot_at", NULL };
     mongo_store *s = ctx;
 
-    gv_status status = make_indexes(s, collection, by_item, by_snapshot, err);
+    gv_status status = make_index(s, collection, "by_item", by_item, err);
     if (status == GV_OK) {
-        status = make_indexes(s, s->snapshots, by_house, by_state, err);
+        status = make_index(s, collection, "by_snapshot", by_snapshot, err);
+    }
+    if (status == GV_OK) {
+        status = make_index(s, s->snapshots, "by_house", by_house, err);
     }
     return status;
 }
@@ -137,10 +134,10 @@ static gv_status mongo_ensure(void *ctx, const char *collection, gv_error *err)
 static void reserve(mongo_store *s, size_t count)
 {
     if (count > s->docs_cap) {
-        bson_free(s->docs);
-        bson_free(s->pointers);
-        s->docs = bson_malloc(count * sizeof *s->docs);
-        s->pointers = bson_malloc(count * sizeof *s->pointers);
+        s->docs = bson_realloc(s->docs, count * sizeof *s->docs);
+        s->pointers = bson_realloc(s->pointers, count * sizeof *s->pointers);
+        s->map = bson_realloc(s->map, count * sizeof *s->map);
+        s->again = bson_realloc(s->again, count * sizeof *s->again);
         s->docs_cap = count;
     }
 }
@@ -192,12 +189,12 @@ static bool next_error(write_error *e)
 }
 
 /* What a whole call answered, once the errors of single documents are taken out of it. `map` gives
- * the caller's index of each document of the call (NULL: the same). Duplicates are collected in
- * `again`, when the caller wants them. */
+ * the caller's index of each document of the call. Duplicates are collected in `again`, where the
+ * caller wants them. */
 typedef struct {
     store_refused_fn *refused;
     void *arg;
-    const size_t *map;
+    size_t *map;
     size_t *again;
     size_t again_count;
 } outcome;
@@ -219,7 +216,7 @@ static gv_status judge(mongo_store *s, const char *doing, size_t count, bool ok,
         if (e.index < 0 || (uint64_t)e.index >= count) {
             return away(s, err, doing, error);
         }
-        size_t index = o->map ? o->map[e.index] : (size_t)e.index;
+        size_t index = o->map[e.index];
         if (e.code == CODE_DUPLICATE_KEY && o->again) {
             o->again[o->again_count++] = index;
         } else if (is_refusal(e.code)) {
@@ -238,15 +235,22 @@ static gv_status insert_all(mongo_store *s, mongoc_collection_t *c, const store_
     bson_error_t error;
     bson_t reply;
     bson_iter_t it;
+    size_t sent = 0;
 
     for (size_t i = 0; i < count; i++) {
-        if (!bson_init_static(&s->docs[i], docs[i]->bson.data, docs[i]->bson.len)) {
-            return gv_fail(err, GV_INVAL, "document %s is not BSON", docs[i]->id);
+        if (docs[i]->bson.len > DOCUMENT_MAX_BYTES ||
+            !bson_init_static(&s->docs[sent], docs[i]->bson.data, docs[i]->bson.len)) {
+            o->refused(o->arg, i, "the document is larger than MongoDB takes (16 MiB)");
+            continue;
         }
-        s->pointers[i] = &s->docs[i];
+        s->pointers[sent] = &s->docs[sent];
+        o->map[sent++] = i;
     }
-    bool ok = mongoc_collection_insert_many(c, s->pointers, count, &s->insert_opts, &reply, &error);
-    gv_status status = judge(s, "inserting", count, ok, &reply, &error, o, err);
+    if (sent == 0) {
+        return GV_OK;
+    }
+    bool ok = mongoc_collection_insert_many(c, s->pointers, sent, &s->insert_opts, &reply, &error);
+    gv_status status = judge(s, "inserting", sent, ok, &reply, &error, o, err);
     if (status == GV_OK && bson_iter_init_find(&it, &reply, "insertedCount")) {
         counts->added += (uint64_t)bson_iter_as_int64(&it);
     }
@@ -257,19 +261,21 @@ static gv_status insert_all(mongo_store *s, mongoc_collection_t *c, const store_
 /* { $push: { copies: the document without what its first one says already } } unless known */
 static bool append_copy(mongoc_bulk_operation_t *bulk, const store_doc *doc, bson_error_t *error)
 {
-    bson_t whole, selector, not_this, update, push, copy;
+    bson_t whole, selector, nor, known, update, push, copy;
 
     if (!bson_init_static(&whole, doc->bson.data, doc->bson.len)) {
         return false;
     }
     bson_init(&selector);
     BSON_APPEND_UTF8(&selector, "_id", doc->id);
-    bson_append_document_begin(&selector, "position", -1, &not_this);
-    BSON_APPEND_INT64(&not_this, "$ne", doc->position);
-    bson_append_document_end(&selector, &not_this);
-    bson_append_document_begin(&selector, "copies.position", -1, &not_this);
-    BSON_APPEND_INT64(&not_this, "$ne", doc->position);
-    bson_append_document_end(&selector, &not_this);
+    bson_append_array_begin(&selector, "$nor", -1, &nor); /* $ne on an array fails in FerretDB */
+    bson_append_document_begin(&nor, "0", -1, &known);
+    BSON_APPEND_INT64(&known, "position", doc->position);
+    bson_append_document_end(&nor, &known);
+    bson_append_document_begin(&nor, "1", -1, &known);
+    BSON_APPEND_INT64(&known, "copies.position", doc->position);
+    bson_append_document_end(&nor, &known);
+    bson_append_array_end(&selector, &nor);
 
     bson_init(&update);
     bson_append_document_begin(&update, "$push", -1, &push);
@@ -287,8 +293,7 @@ static bool append_copy(mongoc_bulk_operation_t *bulk, const store_doc *doc, bso
 static gv_status push_copies(mongo_store *s, mongoc_collection_t *c, const store_doc *const *docs,
                              const outcome *inserted, store_counts *counts, gv_error *err)
 {
-    size_t *map = bson_malloc((inserted->again_count + 1) * sizeof *map);
-    outcome o = { inserted->refused, inserted->arg, map, NULL, 0 };
+    outcome o = { inserted->refused, inserted->arg, inserted->map, NULL, 0 };
     mongoc_bulk_operation_t *bulk =
         mongoc_collection_create_bulk_operation_with_opts(c, &s->bulk_opts);
     bson_error_t error = { 0 };
@@ -304,7 +309,7 @@ static gv_status push_copies(mongo_store *s, mongoc_collection_t *c, const store
             o.refused(o.arg, inserted->again[i], error.message);
             continue;
         }
-        map[count++] = inserted->again[i];
+        o.map[count++] = inserted->again[i];
     }
     if (count != 0) {
         bson_t reply;
@@ -317,7 +322,6 @@ static gv_status push_copies(mongo_store *s, mongoc_collection_t *c, const store
         bson_destroy(&reply);
     }
     mongoc_bulk_operation_destroy(bulk);
-    bson_free(map);
     return status;
 }
 
@@ -327,10 +331,10 @@ static gv_status mongo_put(void *ctx, const char *collection, const store_doc *c
 {
     mongo_store *s = ctx;
     mongoc_collection_t *c = collection_of(s, collection);
-    outcome o = { refused, arg, NULL, bson_malloc((count + 1) * sizeof *o.again), 0 };
     store_counts done = { 0, 0 };
 
     reserve(s, count);
+    outcome o = { refused, arg, s->map, s->again, 0 };
     gv_status status = count == 0 ? GV_OK : insert_all(s, c, docs, count, &o, &done, err);
     if (status == GV_OK && o.again_count != 0) {
         status = push_copies(s, c, docs, &o, &done, err);
@@ -339,7 +343,6 @@ static gv_status mongo_put(void *ctx, const char *collection, const store_doc *c
         counts->added += done.added;
         counts->copies += done.copies;
     }
-    bson_free(o.again);
     mongoc_collection_destroy(c);
     return status;
 }
@@ -520,6 +523,8 @@ static void mongo_close(void *ctx)
     bson_free(s->host);
     bson_free(s->docs);
     bson_free(s->pointers);
+    bson_free(s->map);
+    bson_free(s->again);
     bson_free(s);
 }
 
