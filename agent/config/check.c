@@ -34,8 +34,7 @@ static void check_url(config_reading *r, const char *path, const char *url)
                                                              : NULL;
 
     if (!host)
-        config_problem(r, GV_INVAL, path,
-                       "expected an address that starts with http:// or https://");
+        config_problem(r, GV_INVAL, path, "an address must start with http:// or https://");
     else if (strchr(host, '@'))
         config_problem(
             r, GV_INVAL, path,
@@ -53,8 +52,10 @@ static void check_urls(config_reading *r, const gv_config *c)
         config_problem(r, GV_INVAL, path_of(CONFIG_OPTION_api_base_url),
                        "the only thing in braces can be {region}");
     check_url(r, path_of(CONFIG_OPTION_api_token_url), c->api_token_url);
-    for (size_t i = 0; i < c->registry_urls.count; i++)
-        check_url(r, path_of(CONFIG_OPTION_registry_urls), c->registry_urls.items[i]);
+    for (size_t i = 0; i < c->registry_urls.count; i++) {
+        if (c->registry_urls.items[i][0]) /* else reported already */
+            check_url(r, path_of(CONFIG_OPTION_registry_urls), c->registry_urls.items[i]);
+    }
 }
 
 static void check_topic(config_reading *r, config_option option, const char *name)
@@ -93,7 +94,7 @@ static void check_forms(config_reading *r, const gv_config *c)
     /* Empty: a secret that is not read, or that was reported. */
     if (uri[0] && strncmp(uri, "mongodb://", 10) != 0 && strncmp(uri, "mongodb+srv://", 14) != 0)
         config_problem(r, GV_INVAL, path_of(CONFIG_OPTION_mongo_uri),
-                       "expected an address that starts with mongodb:// or mongodb+srv://");
+                       "the address must start with mongodb:// or mongodb+srv://");
     if (c->memory_batches > 0 && c->memory_batches < 4)
         config_problem(r, GV_INVAL, path_of(CONFIG_OPTION_memory_batches),
                        "expected 0 or a whole number from 4 to 64, found the number %d",

@@ -60,7 +60,7 @@ static size_t tolerance(const char *key)
 static void consider(const char *candidate, size_t cost, size_t limit, const char **best,
                      size_t *best_cost)
 {
-    if (cost <= limit && cost < *best_cost) {
+    if (candidate[0] && cost <= limit && cost < *best_cost) {
         *best = candidate;
         *best_cost = cost;
     }

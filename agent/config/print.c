@@ -149,13 +149,15 @@ static void print_wrapped(FILE *file, const char *text)
 
 static void print_option(FILE *file, const char *prefix, const config_info *info)
 {
-    char expected[256], standard[128];
+    char expected[256], standard[128], takes[512];
 
     config_expected(info, expected, sizeof expected);
     config_default(info, standard, sizeof standard);
-    fprintf(file, "\n  %s%s\n    %s; default: %s%s\n", prefix, info->path, expected, standard,
-            info->restart ? "; needs a restart" : "");
+    snprintf(takes, sizeof takes, "Takes %s. Default: %s.%s", expected, standard,
+             info->restart ? " A change needs a restart." : "");
+    fprintf(file, "\n  %s%s\n", prefix, info->path);
     print_wrapped(file, info->help);
+    print_wrapped(file, takes);
 }
 
 static const char *group_of(const config_info *info, size_t *len)

@@ -332,7 +332,7 @@ static bool is_secret_name(const char *name)
 static void read_pair(config_reading *r, const config_info *info, const char *path,
                       const cJSON *value, config_pair *pair)
 {
-    char number[32];
+    char number[64];
     int64_t whole;
 
     pair->name = config_copy(r, value->string);
@@ -347,12 +347,15 @@ static void read_pair(config_reading *r, const config_info *info, const char *pa
     } else if (config_whole(value, -EXACT_MAX, EXACT_MAX, &whole)) {
         snprintf(number, sizeof number, "%lld", (long long)whole);
         pair->value = config_copy(r, number);
-    } else if (cJSON_IsString(value)) {
+    } else if (cJSON_IsNumber(value)) {
+        snprintf(number, sizeof number, "%.15g", value->valuedouble);
+        pair->value = config_copy(r, number);
+    } else if (cJSON_IsString(value) && !has_control(value->valuestring)) {
         pair->value = config_copy(r, value->valuestring);
     } else {
         config_found(value, true, number, sizeof number);
-        config_problem(r, GV_INVAL, path,
-                       "expected a text, a whole number, true or false, found %s", number);
+        config_problem(r, GV_INVAL, path, "expected a text, a number, true or false, found %s",
+                       number);
     }
 }
 

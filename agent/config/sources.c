@@ -126,6 +126,16 @@ static void read_member(config_reading *r, const char *path, const cJSON *value,
     }
 }
 
+/* Nothing is asked for, rather than asked for in a wrong way, which is reported already. */
+static bool fetches_nothing(const cJSON *object)
+{
+    const cJSON *realms = cJSON_GetObjectItemCaseSensitive(object, "realms");
+    const cJSON *commodities = cJSON_GetObjectItemCaseSensitive(object, "commodities");
+
+    return (!realms || (cJSON_IsArray(realms) && !realms->child)) &&
+           (!commodities || cJSON_IsFalse(commodities));
+}
+
 static bool has(const cJSON *object, const char *name)
 {
     return cJSON_GetObjectItemCaseSensitive(object, name) != NULL;
@@ -152,7 +162,7 @@ static void check_source(config_reading *r, const char *path, const cJSON *objec
             s->house_count = sizeof all_houses;
         }
     }
-    if (!s->commodities && s->realm_count == 0 && !s->all_realms)
+    if (fetches_nothing(object))
         config_problem(r, GV_INVAL, path, "this source fetches nothing: give it realms%s",
                        s->game == CONFIG_RETAIL ? " or commodities" : "");
 }
