@@ -37,6 +37,7 @@ struct http_transfer {
     gv_span plain;  /* inflated, not yet taken */
     size_t skip;    /* what was taken of the bytes that curl will deliver again */
     bool paused;
+    bool held;      /* see hold() */
     bool resume;
 
     bool sending;             /* connected: the stall time-out runs */
@@ -291,15 +292,27 @@ static void add(http_transfer *t)
     }
 }
 
+/* A transfer that is paused in one direction reads on, into a buffer that grows, each time curl runs
+ * it for the sake of the other. So both are paused; curl 8.14 then leaves it alone. */
+static void hold(http_transfer *t)
+{
+    curl_easy_pause(t->easy, CURLPAUSE_ALL);
+    t->held = true;
+}
+
 /* Does what could not be done while curl was calling us. */
 static void settle(http_client *client)
 {
     CURLMsg *message;
     int left;
     assert(client->inside == 0);
-    for (unsigned i = 0; i < client->slots; i++)
-        if (client->slot[i].state == SLOT_CANCELLED)
-            finish(&client->slot[i], false);
+    for (unsigned i = 0; i < client->slots; i++) {
+        http_transfer *t = &client->slot[i];
+        if (t->state == SLOT_CANCELLED)
+            finish(t, false);
+        else if (t->state == SLOT_RUNNING && t->paused && !t->held)
+            hold(t);
+    }
     while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
         http_transfer *t;
         if (message->msg != CURLMSG_DONE)
@@ -520,7 +533,7 @@ static void begin(http_transfer *t, const http_request *request)
     t->verdict = (tls_verdict){ .clock = t->client->clock };
     t->curl_words[0] = '\0';
     gunzip_start(t->gunzip);
-    t->gzip = t->paused = t->resume = t->sending = false;
+    t->gzip = t->paused = t->held = t->resume = t->sending = false;
     t->plain = gv_span_of(NULL, 0);
     t->skip = 0;
     t->sent_bytes = 0;
@@ -573,7 +586,7 @@ void http_cancel(http_transfer *t)
 /* --- time -------------------------------------------------------------------------------------- */
 static void go_on(http_transfer *t)
 {
-    t->paused = t->resume = false;
+    t->paused = t->held = t->resume = false;
     t->active_ms = now_ms(t->client);
     t->client->inside++;
     CURLcode code = curl_easy_pause(t->easy, CURLPAUSE_CONT);
@@ -583,6 +596,8 @@ static void go_on(http_transfer *t)
     } else if (code != CURLE_OK) {
         judge_failure(t, code);
         finish(t, true);
+    } else if (t->paused) {
+        hold(t);
     }
 }
 

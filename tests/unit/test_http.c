@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -246,6 +247,36 @@ static void a_paused_transfer_waits_quietly_without_a_timeout(void **state)
     assert_true(p.same);
 }
 
+static void a_slow_taker_costs_no_memory(void **state)
+{
+    probe p;
+    (void)state;
+    size_t before = 0;
+    size_t most = 0;
+    aim(&p, "https", "/chunked/3000000");
+    p.take_at_most = 1500; /* and each time a pause: 2000 of them */
+    start(&p);
+    while (!p.dones) {
+        if (p.paused) {
+            size_t now = mallinfo2().uordblks;
+            if (before == 0)
+                before = now;
+            most = now > most ? now : most;
+            p.paused = false;
+            http_resume(p.transfer);
+            http_tick(client);
+            assert_int_equal(plat_loop_wait(loop, 0, NULL), GV_OK);
+        } else {
+            turn();
+        }
+    }
+    assert_string_equal(p.err.text, "");
+    assert_int_equal(p.got, 3000000);
+    assert_true(p.same);
+    assert_true(p.pauses >= 2000);
+    assert_in_range(most - before, 0, 65536);
+}
+
 static void four_at_once_pause_independently(void **state)
 {
     probe p[SLOTS];
@@ -320,6 +351,7 @@ static void a_body_cut_while_paused_is_corrupt(void **state)
     start(&p);
     run(&p);
     assert_int_equal(p.status, GV_CORRUPT);
+    assert_said(&p, "ended after 200000 bytes");
     assert_int_equal(p.got, 200000);
     assert_true(p.same);
 }
@@ -849,6 +881,7 @@ int main(void)
         cmocka_unit_test(bodies_arrive_byte_for_byte),
         cmocka_unit_test(pausing_anywhere_loses_and_doubles_nothing),
         cmocka_unit_test(a_paused_transfer_waits_quietly_without_a_timeout),
+        cmocka_unit_test(a_slow_taker_costs_no_memory),
         cmocka_unit_test(four_at_once_pause_independently),
         cmocka_unit_test(a_body_that_ends_early_is_corrupt_and_counted),
         cmocka_unit_test(a_gzip_body_that_is_cut_or_damaged_is_corrupt),
