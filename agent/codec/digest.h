@@ -1,9 +1,9 @@
 /* digest.h - the 64-bit digest of a record body, whose sum over a snapshot proves it complete.
  *
- * digest(body) = mix(FNV-1a-64(body)); a snapshot's digest is the sum of them modulo 2^64, so the
- * order of records does not matter. It guards against loss and damage, not against an attacker.
- * Source: FNV-1a 64-bit offset basis and prime (Fowler/Noll/Vo); mix is the 64-bit finaliser of
- * MurmurHash3 (public domain).
+ * digest(body) = MurmurHash64A(body, seed 0), words read little-endian; a snapshot's digest is the
+ * sum of them modulo 2^64, so the order of records does not matter. It guards against loss and
+ * damage, not against an attacker.
+ * Source: MurmurHash2.cpp, MurmurHash64A (Austin Appleby, public domain).
  */
 #ifndef GAVEL_CODEC_DIGEST_H
 #define GAVEL_CODEC_DIGEST_H

@@ -10,6 +10,9 @@
 
 #include "agent/codec/schema.h"
 
+#define PLAN_FIELDS_MAX 64 /* most fields of one record type */
+#define PLAN_TEXT_MAX   64 /* longest bound text, bytes */
+
 typedef enum {
     PLAN_VALUE_LONG,    /* int or long field */
     PLAN_VALUE_STRING,  /* string field */

@@ -39,6 +39,8 @@ typedef enum {
     SCHEMA_DATE
 } schema_logical;
 
+#define SCHEMA_NAMED_MAX 128 /* most records, enums and fixed types of one schema */
+
 typedef struct schema_node schema_node;
 
 typedef struct {
@@ -67,5 +69,11 @@ typedef struct {
 
 /* `text` need not outlive the call. */
 gv_status schema_parse(gv_span text, gv_arena *arena, schema *out, gv_error *err);
+
+/* Index of the symbol in an enum, -1 when it has none such. */
+int32_t schema_symbol_index(const schema_node *type, gv_span symbol);
+
+/* "null", "long", "record"... as a schema writes it. */
+const char *schema_kind_name(schema_kind kind);
 
 #endif

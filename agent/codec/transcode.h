@@ -19,8 +19,12 @@
 #include "platform/err.h"
 #include "platform/span.h"
 
+#define TRANSCODE_RECORDS_MEMBER   "auctions"
+#define TRANSCODE_DEPTH_MAX        128 /* reading is recursive: this bounds the stack */
+#define TRANSCODE_RECORD_MAX_BYTES (64u << 20)
+
 typedef struct {
-    size_t record_bytes;   /* longest JSON text of one record; default 64 KiB */
+    size_t record_bytes;   /* longest JSON text, and longest Avro body, of one record; 64 KiB */
     size_t envelope_bytes; /* longest envelope member that is handed to `member`; default 1 KiB */
     uint32_t depth;        /* deepest nesting, in all; default 32 */
     uint32_t array_items;  /* most items in one array or map of a record; default 4096 */
@@ -29,8 +33,8 @@ typedef struct {
 transcode_limits transcode_default_limits(void);
 
 typedef struct {
-    gv_span body;    /* the Avro record */
-    int64_t key;     /* value of the plan's key field */
+    gv_span body; /* the Avro record */
+    int64_t key;  /* value of the plan's key field */
 } transcode_record;
 
 typedef struct {
@@ -41,11 +45,12 @@ typedef struct {
     bool raw_cut;
 } transcode_reject;
 
-/* Any status but GV_OK stops the feed and is returned by it. GV_AGAIN from record or reject means
- * "not now": the same event is raised again by the next feed. */
+/* Any status but GV_OK stops the feed and is returned by it. GV_AGAIN, which only record and reject
+ * may answer, means "not now": the same event is raised again by the next feed. `member` (name
+ * unescaped, value as it came) and `begin` may be NULL. */
 typedef struct {
     gv_status (*member)(void *ctx, gv_span name, gv_span json, gv_error *err); /* envelope member */
-    gv_status (*begin)(void *ctx, gv_error *err);                             /* records start */
+    gv_status (*begin)(void *ctx, gv_error *err);                              /* records start */
     gv_status (*record)(void *ctx, const transcode_record *record, gv_error *err);
     gv_status (*reject)(void *ctx, const transcode_reject *reject, gv_error *err);
     void *ctx;
@@ -53,12 +58,12 @@ typedef struct {
 
 typedef struct {
     uint64_t bytes_in;
-    uint64_t records;          /* accepted */
+    uint64_t records; /* accepted */
     uint64_t rejects;
-    uint64_t unknown_members;  /* put into extra */
-    uint64_t replaced_utf8;    /* invalid sequences replaced */
-    bool saw_records;          /* the records member was there, and an array */
-    bool finished;             /* the document has ended well */
+    uint64_t unknown_members; /* of accepted records, put into extra */
+    uint64_t replaced_utf8;   /* in accepted records: invalid sequences replaced, lone surrogates */
+    bool saw_records;         /* the records member was there, and an array */
+    bool finished;            /* the document has ended well */
 } transcode_counts;
 
 typedef struct transcoder transcoder;
@@ -75,7 +80,7 @@ void transcoder_begin(transcoder *t, const plan_value *values);
  * GV_INVAL: the bytes are not JSON, or break a limit of the envelope; err says what and where. */
 gv_status transcoder_feed(transcoder *t, gv_span bytes, size_t *consumed, gv_error *err);
 
-/* Says that no more bytes come. GV_INVAL when the document is cut short or had no records member. */
+/* Says that no more bytes come. GV_AGAIN: an event is still to be taken, ask again. GV_INVAL when the document is cut short or had no records member. */
 gv_status transcoder_end(transcoder *t, gv_error *err);
 
 const transcode_counts *transcoder_counts(const transcoder *t);
