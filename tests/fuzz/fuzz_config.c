@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECRET "hunter2-do-not-show"
+/* No text of a configuration can hold this by itself: it is not UTF-8. */
+#define MARK   "\xff"
+#define SECRET "mongodb://" MARK
 
 static char memory[2][CONFIG_ARENA_BYTES];
 
@@ -34,7 +36,7 @@ static void report(void *ctx, bool warning, const char *text)
 {
     said *s = ctx;
 
-    require(strstr(text, SECRET) == NULL, "no report holds a secret");
+    require(strstr(text, MARK) == NULL, "no report holds a secret");
     require(text[0] != '\0' && strchr(text, '\n') == NULL, "a report is one line");
     if (!warning && s->problems++ == 0)
         snprintf(s->first, sizeof s->first, "%s", text);
@@ -93,7 +95,7 @@ static char *print(const gv_config *config, config_program program, size_t *len)
     require(file != NULL, "memory");
     config_print(file, config, program);
     fclose(file);
-    require(strstr(text, SECRET) == NULL, "nothing printed holds a secret");
+    require(strstr(text, MARK) == NULL, "nothing printed holds a secret");
     return text;
 }
 
