@@ -22,12 +22,16 @@ typedef struct {
     size_t len;
 } line;
 
-/* Leaves room for the closing quote, brace and newline. */
+/* What is left, keeping room for the closing quote, brace and newline. */
+static size_t room(const line *l)
+{
+    return l->len < LINE_BYTES - 3 ? LINE_BYTES - 3 - l->len : 0;
+}
+
 static void put(line *l, const char *text, size_t len)
 {
-    size_t room = sizeof l->text - 4 - l->len;
-    if (len > room)
-        len = room;
+    if (len > room(l))
+        len = room(l);
     memcpy(l->text + l->len, text, len);
     l->len += len;
 }
@@ -37,23 +41,51 @@ static void put_str(line *l, const char *text)
     put(l, text, strlen(text));
 }
 
+/* Length of the UTF-8 sequence at p, 0 when it is not one; stops at the final NUL. */
+static size_t utf8_len(const unsigned char *p)
+{
+    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xC2 ? 0 : p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4;
+    if (p[0] >= 0xF5)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    /* too long a form of a smaller code, a surrogate, beyond U+10FFFF */
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] >= 0xA0) ||
+        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] >= 0x90))
+        return 0;
+    return len;
+}
+
+/* Puts one character of text as it may stand between quotes; how many bytes of it that was. */
+static size_t escape(const char *text, char out[8])
+{
+    unsigned char c = (unsigned char)*text;
+    size_t len = utf8_len((const unsigned char *)text);
+    if (len == 0)
+        snprintf(out, 8, "\xEF\xBF\xBD"); /* U+FFFD */
+    else if (c == '"' || c == '\\')
+        snprintf(out, 8, "\\%c", c);
+    else if (c == '\n')
+        snprintf(out, 8, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+        snprintf(out, 8, "\\u%04x", c);
+    else
+        snprintf(out, 8, "%.*s", (int)len, text);
+    return len ? len : 1;
+}
+
 static void put_quoted(line *l, const char *text)
 {
-    put(l, "\"", 1);
-    for (const char *p = text; *p; p++) {
-        char esc[8] = { *p, '\0' };
-        if (*p == '"' || *p == '\\')
-            snprintf(esc, sizeof esc, "\\%c", *p);
-        else if (*p == '\n')
-            snprintf(esc, sizeof esc, "\\n");
-        else if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            snprintf(esc, sizeof esc, "\\u%04x", (unsigned)(unsigned char)*p);
-        if (strlen(esc) > sizeof l->text - 4 - l->len)
-            break; /* never half an escape */
+    char esc[8];
+    put_str(l, "\"");
+    for (const char *p = text; *p;) {
+        p += escape(p, esc);
+        if (strlen(esc) > room(l))
+            break; /* never half an escape or character */
         put_str(l, esc);
     }
-    /* the reserve always holds the closing quote */
-    l->text[l->len++] = '"';
+    l->text[l->len++] = '"'; /* its place was kept */
 }
 
 static bool plain(const char *text)
@@ -62,46 +94,40 @@ static bool plain(const char *text)
         return false;
     for (; *text; text++)
         if ((unsigned char)*text <= 0x20 || *text == '"' || *text == '=' || *text == '\\' ||
-            *text == 0x7f)
+            (unsigned char)*text >= 0x7f)
             return false;
     return true;
 }
 
-static void put_value(line *l, const gv_kv *kv)
+/* A number as text, "" for a value that is none. */
+static void number_text(const gv_kv *kv, char text[24])
 {
-    char number[24];
-    switch (kv->kind) {
-    case GV_KV_INT:
-        snprintf(number, sizeof number, "%lld", (long long)kv->i);
-        put_str(l, number);
-        break;
-    case GV_KV_UINT:
-        snprintf(number, sizeof number, "%llu", (unsigned long long)kv->u);
-        put_str(l, number);
-        break;
-    default:
-        if (conf.format == GV_LOG_LOGFMT && plain(kv->str))
-            put_str(l, kv->str);
-        else
-            put_quoted(l, kv->str);
-    }
+    text[0] = '\0';
+    if (kv->kind == GV_KV_INT)
+        snprintf(text, 24, "%lld", (long long)kv->i);
+    else if (kv->kind == GV_KV_UINT)
+        snprintf(text, 24, "%llu", (unsigned long long)kv->u);
 }
 
 static void put_pair(line *l, const gv_kv *kv)
 {
-    if (sizeof l->text - 4 - l->len < strlen(kv->key) + 8)
-        return; /* a pair that has no room is left out, not torn */
-    if (conf.format == GV_LOG_JSON) {
+    char number[24];
+    bool json = conf.format == GV_LOG_JSON;
+    number_text(kv, number);
+    if (room(l) < strlen(kv->key) + strlen(number) + 8)
+        return; /* a pair that has no room is left out; only a text may be cut */
+    if (json)
         put_str(l, l->len > 1 ? ",\"" : "\"");
-        put_str(l, kv->key);
-        put_str(l, "\":");
-    } else {
-        if (l->len)
-            put_str(l, " ");
-        put_str(l, kv->key);
-        put_str(l, "=");
-    }
-    put_value(l, kv);
+    else if (l->len)
+        put_str(l, " ");
+    put_str(l, kv->key);
+    put_str(l, json ? "\":" : "=");
+    if (number[0])
+        put_str(l, number);
+    else if (!json && plain(kv->str))
+        put_str(l, kv->str);
+    else
+        put_quoted(l, kv->str);
 }
 
 static void put_time(line *l)
