@@ -28,6 +28,8 @@ struct forwarder {
     uint32_t in_flight;    /* of all batches */
     size_t alone_until;    /* of the first batch with SEND_ALONE: beyond, it is sent as usual */
     bool is_fatal;         /* the producer must go */
+    bool link_up;          /* a broker is connected */
+    unsigned denied_kinds; /* bits: kinds whose topic cannot be written, as was seen last */
     bool topics_ready;     /* were found there; unset again by an error that says otherwise */
     bool topics_asked;     /* an answer is due */
     uint64_t topics_at_ms; /* when to ask, if not ready */
@@ -79,18 +81,29 @@ static void set_state(forwarder *f, bool up, kafka_failure failure, const char *
         GV_LOG(up ? GV_LOG_INFO : GV_LOG_WARN, gv_kmsg(text), gv_kstr("part", "forwarder"));
 }
 
+/* Up again, unless there is more than one trouble. */
+static void settle(forwarder *f)
+{
+    if (!f->status.up && f->link_up && f->topics_ready && f->denied_kinds == 0)
+        set_state(f, true, KAFKA_RETRY, "a broker answers");
+}
+
 static void on_state(void *ctx, bool up, kafka_failure failure, const char *text)
 {
     forwarder *f = ctx;
 
-    if (failure == KAFKA_FATAL && !up)
+    f->link_up = up;
+    if (up) {
+        settle(f);
+        return;
+    }
+    set_state(f, false, failure, text);
+    if (failure == KAFKA_FATAL)
         pause_after(f, KAFKA_FATAL);
-    if (!up && f->config.ensure_count) {
-        /* Asking is how we notice that a broker is back; and it may be an empty one. */
+    if (f->config.ensure_count) { /* it may come back as another, or as an empty one */
         f->topics_ready = false;
         f->topics_at_ms = 0;
     }
-    set_state(f, up, failure, text);
 }
 
 static void on_topics(void *ctx, gv_status status, const gv_error *err)
@@ -102,12 +115,13 @@ static void on_topics(void *ctx, gv_status status, const gv_error *err)
     if (status == GV_OK) {
         if (err->text[0] != '\0')
             GV_LOG(GV_LOG_WARN, gv_kmsg(err->text), gv_kstr("part", "forwarder"));
+        settle(f);
         return;
     }
     f->topics_at_ms = plat_mono_ms(f->clock) +
                       (status == GV_INVAL ? f->config.retry_max_ms : f->config.retry_min_ms);
-    if (status == GV_INVAL) /* else why there was no answer is told as a state */
-        set_state(f, false, KAFKA_DENIED, err->text);
+    if (status == GV_INVAL || f->link_up) /* else it is known why nobody answers */
+        set_state(f, false, status == GV_INVAL ? KAFKA_DENIED : KAFKA_RETRY, err->text);
 }
 
 static bool owns(const batch *b, const uint8_t *entry)
@@ -156,6 +170,9 @@ static void on_delivered(void *ctx, void *opaque, bool acked, kafka_failure fail
         batch_mark_acked(b, offset);
         f->status.records_acked++;
         f->backoff_ms = 0;
+        f->denied_kinds &= ~(1u << b->kind);
+        if (!f->status.up)
+            settle(f);
         return;
     }
     if (failure == KAFKA_BAD_RECORD && (b->send_state & SEND_ALONE) && offset < f->alone_until) {
@@ -168,8 +185,10 @@ static void on_delivered(void *ctx, void *opaque, bool acked, kafka_failure fail
         b->send_state |= SEND_ALONE;
     else
         pause_after(f, failure);
-    if (failure == KAFKA_DENIED)
+    if (failure == KAFKA_DENIED || failure == KAFKA_NO_TOPIC) {
+        f->denied_kinds |= 1u << b->kind;
         set_state(f, false, failure, reason);
+    }
     GV_LOG(GV_LOG_DEBUG, gv_kmsg("a record was not acknowledged and is sent again"),
            gv_kstr("kind", kafka_failure_name(failure)), gv_kstr("reason", reason));
 }
@@ -180,6 +199,7 @@ static gv_status open_producer(forwarder *f, gv_error *err)
     const kafka_producer_events events = { on_delivered, on_state, f };
 
     f->is_fatal = false;
+    f->link_up = false;
     f->topics_asked = false;
     f->topics_ready = f->config.ensure_count == 0;
     f->topics_at_ms = 0;
@@ -297,6 +317,7 @@ static gv_status send_batch(forwarder *f, batch *b, const uint32_t *id)
         if (status == GV_FULL)
             return GV_AGAIN;
         if (status == GV_AGAIN) {
+            f->denied_kinds |= 1u << b->kind;
             set_state(f, false, KAFKA_NO_TOPIC, err.text);
             pause_after(f, KAFKA_NO_TOPIC);
             return GV_AGAIN;

@@ -103,11 +103,11 @@ typedef struct {
     bool compacted;
 } kafka_topic;
 
-/* Starts to check the topics, and to create the missing ones when `create`; the outcome comes to
- * `done`, from kafka_producer_poll():
+/* Starts to check the topics, and to create the missing ones when `create`, as soon as a broker is
+ * connected; the outcome comes to `done`, from kafka_producer_poll():
  *   GV_OK     all are there. err->text is "" or a warning (such as: not compacted).
  *   GV_INVAL  a person must act: missing and not to be created, or not allowed.
- *   GV_IO     no answer within timeout_ms: ask again.
+ *   GV_IO     no answer within timeout_ms, or (as far as polled) no broker: ask again.
  * GV_AGAIN: one check is still under way. */
 gv_status kafka_topics_ensure(kafka_producer *p, const kafka_topic *topics, size_t count,
                               bool create, uint32_t timeout_ms,

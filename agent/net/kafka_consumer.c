@@ -1,10 +1,8 @@
 #include "agent/net/kafka_internal.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define COMMIT_TIMEOUT_MS 10000
 
@@ -260,14 +258,6 @@ static rd_kafka_message_t *poll_once(kafka_consumer *c, uint32_t timeout_ms)
     return message;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 gv_status kafka_consume(kafka_consumer *c, uint32_t timeout_ms, kafka_message *out, gv_error *err)
 {
     rd_kafka_message_t *message = c->held;
@@ -300,7 +290,7 @@ void kafka_message_free(kafka_message *message)
 
 gv_status kafka_consumer_idle(kafka_consumer *c, uint32_t timeout_ms, gv_error *err)
 {
-    int64_t end = now_ms() + timeout_ms, left = timeout_ms;
+    int64_t end = kafka_now_ms() + timeout_ms, left = timeout_ms;
 
     set_idle(c, true);
     c->moved = false;
@@ -309,7 +299,7 @@ gv_status kafka_consumer_idle(kafka_consumer *c, uint32_t timeout_ms, gv_error *
         c->held = poll_once(c, (uint32_t)left);
         if (c->trouble[0] != '\0')
             break;
-        left = end - now_ms();
+        left = end - kafka_now_ms();
         if (left == 0)
             break;
     }
@@ -405,11 +395,11 @@ static gv_status ask_committed(kafka_consumer *c, const char *topic, int timeout
 gv_status kafka_partitions(kafka_consumer *c, const char *topic, uint32_t timeout_ms,
                            kafka_partition *out, size_t cap, size_t *count, gv_error *err)
 {
-    int64_t end = now_ms() + timeout_ms;
+    int64_t end = kafka_now_ms() + timeout_ms;
     gv_status status = count_partitions(c, topic, (int)timeout_ms, count, err);
 
     for (size_t i = 0; status == GV_OK && i < *count && i < cap; i++) {
-        int64_t left = end - now_ms();
+        int64_t left = end - kafka_now_ms();
         rd_kafka_resp_err_t code;
 
         out[i] = (kafka_partition){ (int32_t)i, 0, 0, -1 };
@@ -420,7 +410,7 @@ gv_status kafka_partitions(kafka_consumer *c, const char *topic, uint32_t timeou
                              rd_kafka_err2str(code));
     }
     if (status == GV_OK && *count) {
-        int64_t left = end - now_ms();
+        int64_t left = end - kafka_now_ms();
 
         status = ask_committed(c, topic, left > 0 ? (int)left : 0, out, *count < cap ? *count : cap,
                                err);

@@ -5,13 +5,17 @@
 #include "agent/net/kafka.h"
 
 #include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
 
 #define KAFKA_TEXT_MAX 256
 
-/* The state of the connection as it was last told, and what is known of the cause. */
+/* The state of the connection as it was last told, and what is known of the cause. librdkafka says
+ * "all brokers are down" also when it only lost an idle connection: it is an outage once there is a
+ * cause as well. */
 typedef struct {
     bool told;
     bool up;
+    bool all_down;
     kafka_failure failure;
     char text[KAFKA_TEXT_MAX]; /* last told */
     kafka_failure cause_failure;
@@ -57,10 +61,20 @@ struct kafka_producer {
     int wake[2]; /* librdkafka writes to [1]; -1 without a loop */
     kafka_producer_events events;
     kafka_link link;
+    /* The only two that librdkafka's threads write: */
+    _Atomic uint64_t up_mask; /* one bit for each connected broker, chosen by its name */
+    atomic_bool came_up;      /* some broker has connected since the last poll */
     kafka_topic_handle *topics;
     kafka_check *check; /* under way, or NULL */
 };
 
+int64_t kafka_now_ms(void); /* monotonic */
+
+/* Has the loop poll the producer; from any thread. */
+void kafka_producer_wake(kafka_producer *p);
+
+/* Starts a check that waits for a broker; gives one up that has waited too long. */
+void kafka_topics_poll(kafka_producer *p);
 /* The outcome of an administrative request; destroys the event. */
 void kafka_topics_event(kafka_producer *p, rd_kafka_event_t *event);
 void kafka_topics_cancel(kafka_producer *p);

@@ -5,9 +5,54 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLOSE_TIMEOUT_MS 5000
+
+int64_t kafka_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void kafka_producer_wake(kafka_producer *p)
+{
+    if (p->wake[1] >= 0 && write(p->wake[1], "w", 1) < 0)
+        return; /* the pipe is full of wake-ups */
+}
+
+/* --- on librdkafka's threads --------------------------------------------------------------------- */
+
+/* Nothing else says that a broker is back while there is nothing to send. */
+static rd_kafka_resp_err_t on_broker(rd_kafka_t *rk, int32_t id, const char *protocol,
+                                     const char *name, int port, const char *state, void *opaque)
+{
+    kafka_producer *p = opaque;
+    uint32_t hash = (uint32_t)port;
+
+    (void)rk, (void)id, (void)protocol;
+    for (; *name != '\0'; name++)
+        hash = hash * 31 + (unsigned char)*name;
+    uint64_t bit = UINT64_C(1) << hash % 64;
+    if (strcmp(state, "UP") != 0 && strcmp(state, "UPDATE") != 0 && strcmp(state, "REAUTH") != 0) {
+        atomic_fetch_and(&p->up_mask, ~bit);
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    atomic_fetch_or(&p->up_mask, bit);
+    if (!atomic_exchange(&p->came_up, true))
+        kafka_producer_wake(p);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque,
+                                  char *why, size_t cap)
+{
+    (void)conf, (void)why, (void)cap;
+    return rd_kafka_interceptor_add_on_broker_state_change(rk, "gavel", on_broker, opaque);
+}
 
 /* --- callbacks, all from within rd_kafka_poll() or rd_kafka_flush() ------------------------------ */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
@@ -38,11 +83,12 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         return;
     }
     kafka_describe(rd_kafka_fatal_error(rk, words, sizeof words), words, NULL, "", text);
+    snprintf(words, sizeof words, "the producer has to start anew: %.200s", text);
     p->link.told = true;
     p->link.up = false;
     p->link.failure = KAFKA_FATAL;
     if (p->events.state)
-        p->events.state(p->events.ctx, false, KAFKA_FATAL, text);
+        p->events.state(p->events.ctx, false, KAFKA_FATAL, words);
 }
 
 static void on_wake(void *arg, int fd, unsigned events)
@@ -95,11 +141,37 @@ static gv_status watch(kafka_producer *p, plat_loop *loop, gv_error *err)
         return gv_fail_errno(err, errno, "Kafka producer: no pipe to be woken by");
     }
     gv_status status = plat_loop_watch(loop, p->wake[0], PLAT_LOOP_IN, on_wake, p, err);
-    if (status != GV_OK)
-        return status;
-    p->loop = loop;
-    rd_kafka_queue_io_event_enable(p->main_queue, p->wake[1], "m", 1);
-    rd_kafka_queue_io_event_enable(p->admin_queue, p->wake[1], "a", 1);
+    if (status == GV_OK)
+        p->loop = loop;
+    return status;
+}
+
+static gv_status start(kafka_producer *p, const kafka_config *config, gv_error *err)
+{
+    rd_kafka_conf_t *conf = kafka_conf_new(config, p, err);
+    char why[256] = "";
+
+    if (!conf)
+        return GV_INVAL;
+    if (configure(conf, config, err) != GV_OK) {
+        rd_kafka_conf_destroy(conf);
+        return GV_INVAL;
+    }
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_interceptor_add_on_new(conf, "gavel", on_new, p);
+    p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (!p->rk) {
+        rd_kafka_conf_destroy(conf);
+        return gv_fail(err, GV_INVAL, "Kafka producer: %s", why);
+    }
+    rd_kafka_set_log_queue(p->rk, NULL);
+    p->main_queue = rd_kafka_queue_get_main(p->rk);
+    p->admin_queue = rd_kafka_queue_new(p->rk);
+    if (p->loop) {
+        rd_kafka_queue_io_event_enable(p->main_queue, p->wake[1], "m", 1);
+        rd_kafka_queue_io_event_enable(p->admin_queue, p->wake[1], "a", 1);
+    }
     return GV_OK;
 }
 
@@ -108,37 +180,22 @@ gv_status kafka_producer_open(const kafka_config *config, plat_loop *loop,
                               gv_error *err)
 {
     kafka_producer *p = calloc(1, sizeof *p);
-    rd_kafka_conf_t *conf = p ? kafka_conf_new(config, p, err) : NULL;
-    char why[256] = "";
+    gv_status status = GV_OK;
 
     *out = NULL;
     if (!p)
         return gv_fail(err, GV_IO, "Kafka producer: out of memory");
     p->wake[0] = p->wake[1] = -1;
     p->events = *events;
-    if (!conf || configure(conf, config, err) != GV_OK) {
-        if (conf)
-            rd_kafka_conf_destroy(conf);
-        free(p);
-        return GV_INVAL;
-    }
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_conf_set_error_cb(conf, on_error);
-    p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (!p->rk) {
-        rd_kafka_conf_destroy(conf);
-        free(p);
-        return gv_fail(err, GV_INVAL, "Kafka producer: %s", why);
-    }
-    rd_kafka_set_log_queue(p->rk, NULL);
-    p->main_queue = rd_kafka_queue_get_main(p->rk);
-    p->admin_queue = rd_kafka_queue_new(p->rk);
-    if (loop && watch(p, loop, err) != GV_OK) {
+    if (loop)
+        status = watch(p, loop, err);
+    if (status == GV_OK)
+        status = start(p, config, err);
+    if (status == GV_OK)
+        *out = p;
+    else
         kafka_producer_close(p);
-        return GV_IO;
-    }
-    *out = p;
-    return GV_OK;
+    return status;
 }
 
 /* --- sending ------------------------------------------------------------------------------------- */
@@ -231,9 +288,14 @@ gv_status kafka_produce(kafka_producer *p, const char *topic, gv_span key, gv_sp
 void kafka_producer_poll(kafka_producer *p)
 {
     rd_kafka_event_t *event;
+    bool came_up = atomic_exchange(&p->came_up, false);
 
     while (rd_kafka_poll(p->rk, 0) > 0)
         ;
+    /* After the errors, which are older. */
+    if (came_up && atomic_load(&p->up_mask) != 0)
+        kafka_link_up(&p->link, p->events.state, p->events.ctx);
+    kafka_topics_poll(p);
     while ((event = rd_kafka_queue_poll(p->admin_queue, 0)) != NULL)
         kafka_topics_event(p, event);
 }
@@ -245,12 +307,11 @@ gv_status kafka_producer_flush(kafka_producer *p, uint32_t timeout_ms)
     return rd_kafka_flush(p->rk, timeout) == RD_KAFKA_RESP_ERR_NO_ERROR ? GV_OK : GV_AGAIN;
 }
 
-void kafka_producer_close(kafka_producer *p)
+/* Everything that is unreported is reported on the way. */
+static void stop(kafka_producer *p)
 {
-    if (!p)
-        return;
-    kafka_topics_cancel(p);
     p->events.state = NULL; /* nobody wants to hear that we hang up */
+    kafka_topics_cancel(p);
     rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_flush(p->rk, CLOSE_TIMEOUT_MS);
     rd_kafka_queue_io_event_enable(p->main_queue, -1, NULL, 0);
@@ -265,6 +326,14 @@ void kafka_producer_close(kafka_producer *p)
         p->topics = next;
     }
     rd_kafka_destroy(p->rk);
+}
+
+void kafka_producer_close(kafka_producer *p)
+{
+    if (!p)
+        return;
+    if (p->rk)
+        stop(p);
     if (p->loop)
         plat_loop_watch(p->loop, p->wake[0], 0, NULL, NULL, NULL);
     if (p->wake[0] >= 0)

@@ -1,4 +1,4 @@
-/* Checks topics in up to three steps, each one request: which are there (DescribeTopics), create the
+/* Checks topics once a broker is there, in up to three requests: which are there (DescribeTopics), create the
  * missing ones (CreateTopics), how the others are cleaned up (DescribeConfigs). */
 #include "agent/net/kafka_internal.h"
 
@@ -10,12 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define METADATA_TIMEOUT_MS 1000
+
 struct kafka_check {
     kafka_topic *topics; /* names are copies */
     bool *missing;
     size_t count;
     bool create;
-    int timeout_ms;
+    bool asked;       /* a request is under way */
+    int timeout_ms;   /* of each request */
+    int64_t until_ms; /* for the first broker to connect */
+    int32_t broker;   /* to ask, where there is no controller; else -1 */
     void (*done)(void *ctx, gv_status status, const gv_error *err);
     void *ctx;
     gv_error warning;
@@ -67,6 +72,8 @@ static rd_kafka_AdminOptions_t *options(kafka_producer *p, rd_kafka_admin_op_t o
 
     rd_kafka_AdminOptions_set_request_timeout(opts, p->check->timeout_ms, why, sizeof why);
     rd_kafka_AdminOptions_set_opaque(opts, p->check);
+    if (p->check->broker >= 0)
+        rd_kafka_AdminOptions_set_broker(opts, p->check->broker, why, sizeof why);
     return opts;
 }
 
@@ -287,6 +294,37 @@ static void take_which(kafka_producer *p, rd_kafka_event_t *event)
         ask_configs(p);
 }
 
+/* librdkafka asks the controller, and waits for one where there is none (its own mock brokers). A
+ * broker is connected, so its answer takes no longer than one round trip. */
+static gv_status find_broker(kafka_producer *p)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    int32_t controller;
+
+    if (rd_kafka_metadata(p->rk, 0, NULL, &metadata, METADATA_TIMEOUT_MS))
+        return GV_AGAIN;
+    controller = rd_kafka_controllerid(p->rk, 0);
+    p->check->broker = metadata->orig_broker_id;
+    for (int i = 0; i < metadata->broker_cnt; i++)
+        if (metadata->brokers[i].id == controller)
+            p->check->broker = -1;
+    rd_kafka_metadata_destroy(metadata);
+    return GV_OK;
+}
+
+void kafka_topics_poll(kafka_producer *p)
+{
+    if (!p->check || p->check->asked)
+        return;
+    bool is_up = atomic_load(&p->up_mask) != 0;
+    if (is_up && find_broker(p) == GV_OK) {
+        p->check->asked = true;
+        ask_which(p);
+    } else if (is_up || kafka_now_ms() >= p->check->until_ms) {
+        fail(p, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL, "see");
+    }
+}
+
 void kafka_topics_event(kafka_producer *p, rd_kafka_event_t *event)
 {
     rd_kafka_event_type_t type = rd_kafka_event_type(event);
@@ -328,7 +366,9 @@ gv_status kafka_topics_ensure(kafka_producer *p, const kafka_topic *topics, size
                                 .create = create,
                                 .done = done,
                                 .ctx = ctx,
-                                .timeout_ms = timeout_ms > 3600000 ? 3600000 : (int)timeout_ms };
+                                .timeout_ms = timeout_ms > 3600000 ? 3600000 : (int)timeout_ms,
+                                .until_ms = kafka_now_ms() + timeout_ms,
+                                .broker = -1 };
         is_whole = check->topics && check->missing;
     }
     for (size_t i = 0; is_whole && i < count; i++) {
@@ -342,6 +382,6 @@ gv_status kafka_topics_ensure(kafka_producer *p, const kafka_topic *topics, size
         return gv_fail(err, GV_IO, "out of memory");
     }
     p->check = check;
-    ask_which(p);
+    kafka_producer_wake(p); /* the answer never comes from within this call */
     return GV_OK;
 }

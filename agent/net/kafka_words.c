@@ -233,6 +233,7 @@ static void tell_state(kafka_link *link, bool up, kafka_failure failure, const c
 void kafka_link_up(kafka_link *link, kafka_link_fn *tell, void *ctx)
 {
     link->cause[0] = '\0';
+    link->all_down = false;
     tell_state(link, true, KAFKA_RETRY, "a broker answers", tell, ctx);
 }
 
@@ -241,27 +242,20 @@ void kafka_link_error(kafka_link *link, rd_kafka_resp_err_t code, const char *re
 {
     char text[KAFKA_TEXT_MAX];
 
-    kafka_describe(code, reason, NULL, "", text);
-    switch (code) {
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        link->all_down = true;
         if (link->cause[0] != '\0')
             tell_state(link, false, link->cause_failure, link->cause, tell, ctx);
-        else
-            tell_state(link, false, KAFKA_RETRY, text, tell, ctx);
         return;
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__RESOLVE:
-    case RD_KAFKA_RESP_ERR__TIMED_OUT:
-        /* One broker of several is no outage: wait for "all are down". While we are down it is
-         * news, unless we know that somebody is there and refuses us. */
-        if (link->cause[0] != '\0' && link->cause_failure == KAFKA_DENIED)
-            return;
-        break;
-    default:
-        break;
     }
+    kafka_describe(code, reason, NULL, "", text);
+    /* A broker that refuses us says more than the silence of another. */
+    if (kafka_classify(code) != KAFKA_DENIED && link->cause[0] != '\0' &&
+        link->cause_failure == KAFKA_DENIED)
+        return;
     link->cause_failure = kafka_classify(code);
     snprintf(link->cause, sizeof link->cause, "%s", text);
-    if (link->cause_failure == KAFKA_DENIED || (link->told && !link->up))
+    /* One broker of several that is away is no outage. */
+    if (link->cause_failure == KAFKA_DENIED || link->all_down)
         tell_state(link, false, link->cause_failure, text, tell, ctx);
 }
