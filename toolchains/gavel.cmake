@@ -2,7 +2,7 @@
 #
 #   gavel_library(codec SOURCES plan.c transcode.c LINKS platform)     -> target gavel_codec
 #   gavel_program(gavel SOURCES gavel.c LINKS pipeline deps::curl)     -> build/<preset>/bin/gavel
-#   gavel_test(plan SOURCES test_plan.c LINKS codec deps::avro [LABEL unit])
+#   gavel_test(plan SOURCES test_plan.c LINKS codec deps::avro [LABEL "unit;threads"])
 #   gavel_fuzzer(codec SOURCES fuzz_codec.c LINKS codec)               seeds: tests/fuzz/seeds/codec
 #   gavel_embed(gavel_main ${CMAKE_SOURCE_DIR}/schemas/x.avsc schema_x)  -> #include "schema_x.h"
 #
@@ -130,7 +130,7 @@ function(gavel_test NAME)
     set(scratch ${CMAKE_BINARY_DIR}/scratch/${NAME})
     file(MAKE_DIRECTORY ${scratch})
     add_test(NAME ${NAME} COMMAND test_${NAME} WORKING_DIRECTORY ${scratch})
-    set_tests_properties(${NAME} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120
+    set_tests_properties(${NAME} PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 120
         ENVIRONMENT "${GAVEL_TEST_ENVIRONMENT}")
 endfunction()
 

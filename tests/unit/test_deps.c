@@ -140,15 +140,14 @@ static void mbedtls_signs_and_verifies_with_pem_keys(void **state)
     mbedtls_pk_init(&signer);
     mbedtls_pk_init(&verifier);
     assert_int_equal(mbedtls_pk_setup(&made, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)), 0);
-    assert_int_equal(mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(made),
-                                         fixed_random, &seed),
-                     0);
+    assert_int_equal(
+        mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(made), fixed_random, &seed), 0);
     assert_int_equal(mbedtls_pk_write_key_pem(&made, pem, sizeof pem), 0);
     assert_int_equal(mbedtls_pk_write_pubkey_pem(&made, public_pem, sizeof public_pem), 0);
 
-    assert_int_equal(mbedtls_pk_parse_key(&signer, pem, strlen((char *)pem) + 1, NULL, 0,
-                                          fixed_random, &seed),
-                     0);
+    assert_int_equal(
+        mbedtls_pk_parse_key(&signer, pem, strlen((char *)pem) + 1, NULL, 0, fixed_random, &seed),
+        0);
     assert_int_equal(mbedtls_pk_sign(&signer, MBEDTLS_MD_SHA256, hash, sizeof hash, signature,
                                      sizeof signature, &signature_bytes, fixed_random, &seed),
                      0);
