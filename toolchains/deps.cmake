@@ -35,7 +35,7 @@ gavel_dep(jansson jansson)
 gavel_dep(avro avro deps::jansson)
 gavel_dep(curl curl deps::mbedtls deps::z)
 gavel_dep(openssl "ssl;crypto" pthread dl)
-gavel_dep(rdkafka rdkafka deps::openssl deps::lz4 deps::z m pthread dl)
+gavel_dep(rdkafka rdkafka deps::openssl deps::lz4 deps::cjson deps::z m pthread dl)
 
 # What was built, for gavel_version.h: some libraries cannot tell their version themselves.
 set(GAVEL_DEP_VERSIONS "")

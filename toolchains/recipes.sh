@@ -123,7 +123,8 @@ build_openssl() {
 }
 
 # Its own copy of LZ4 must not be used: --enable-static would silently choose it, and is not needed
-# for librdkafka.a. An exported LIBS breaks its configure.
+# for librdkafka.a. Its own cJSON (older than ours, the same names) is taken out, so that there is
+# one cJSON in a program and not whichever the linker meets first. An exported LIBS breaks configure.
 build_librdkafka() {
     local dir include= lib= have
     for dir in "$(built zlib)" "$(built lz4)" "$(built openssl)"; do
@@ -138,6 +139,7 @@ build_librdkafka() {
         grep -q "#define $have 1" config.h || { echo "librdkafka: configured without $have"; return 1; }
     done
     make -C src -j"$jobs" librdkafka.a
+    "$ar" d src/librdkafka.a cJSON.o
     cp src/librdkafka.a "$out/lib"
     mkdir "$out/include/librdkafka"
     cp src/rdkafka.h src/rdkafka_mock.h "$out/include/librdkafka"

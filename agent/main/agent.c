@@ -273,13 +273,19 @@ static uint64_t tick_all(agent *a)
     return due_ms <= now_ms ? 0 : earlier(due_ms - now_ms, WAKE_MS);
 }
 
-static bool wait_and_work(agent *a, gv_error *err)
+/* Does what is due, then waits, unless done() says that there is nothing to wait for. */
+static bool work_once(agent *a, bool (*done)(const source *s), gv_error *err)
 {
     uint64_t wait_ms = tick_all(a);
     if (a->setup.progress)
         progress_draw(source_state(a->source), pipeline_state(a->pipeline),
                       forwarder_state(a->forwarder), plat_mono_ms(a->setup.clock));
-    return plat_loop_wait(a->setup.loop, (int64_t)wait_ms, err) == GV_OK;
+    return done(a->source) || plat_loop_wait(a->setup.loop, (int64_t)wait_ms, err) == GV_OK;
+}
+
+static bool is_settled(const source *s)
+{
+    return !source_busy(s);
 }
 
 /* Ends what arrives, waits for acknowledgements of what is complete, within the limit. */
@@ -289,12 +295,18 @@ static void wind_down(agent *a, gv_error *err)
     uint64_t deadline_ms = plat_mono_ms(a->setup.clock) + limit_ms;
     plat_notify(a->setup.wishes->reload ? "RELOADING=1" : "STOPPING=1");
     source_stop(a->source);
-    while (source_busy(a->source) && plat_mono_ms(a->setup.clock) < deadline_ms)
-        if (!wait_and_work(a, err))
+    while (!is_settled(a->source) && plat_mono_ms(a->setup.clock) < deadline_ms)
+        if (!work_once(a, is_settled, err))
             break;
     if (source_busy(a->source))
         GV_LOG(GV_LOG_WARN, gv_kmsg("not everything was acknowledged in time; it is fetched again"),
                gv_kuint("limit_ms", limit_ms));
+}
+
+static bool never(const source *s)
+{
+    (void)s;
+    return false;
 }
 
 static agent_end work(agent *a, gv_error *err)
@@ -307,7 +319,7 @@ static agent_end work(agent *a, gv_error *err)
            gv_kuint("pipeline_kib", pipeline_memory_bytes(a->pipeline) / 1024));
     plat_notify("READY=1");
     while (!wishes->stop && !wishes->reload) {
-        if (!wait_and_work(a, err))
+        if (!work_once(a, a->setup.single_pass ? source_finished : never, err))
             return AGENT_FAILED;
         if (a->setup.single_pass && source_finished(a->source))
             return source_state(a->source)->feeds_failed ? AGENT_PARTLY : AGENT_FINISHED;

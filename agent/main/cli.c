@@ -119,7 +119,8 @@ void cli_print_version(const char *program)
     printf("%s\n", text);
     kafka_versions(text, sizeof text);
     printf("%s\n", text);
-    printf("cJSON %s\n", config_json_version());
+    printf("cJSON %s, jansson %s, avro-c %s, lz4 %s\n", config_json_version(), GAVEL_DEP_JANSSON,
+           GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4);
 }
 
 kafka_config cli_kafka_config(const gv_config *config, const char *client_id,
