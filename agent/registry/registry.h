@@ -3,9 +3,14 @@
  * For the agent: each schema it writes is looked up under its subject, registered when that is
  * allowed (after a compatibility check), and its id is kept on disk. An id found once stays good:
  * no failure evicts it, and no failure is ever cached. A first boot without a registry is no error;
- * registry_id() answers GV_AGAIN until it is back.
+ * registry_id() answers GV_AGAIN until it is back. Ids from disk are used at once and confirmed when
+ * the registry answers; a registry that was made anew gives new ones, and that is logged. A cache of
+ * another registry (no address in common with the configured ones) is not used.
  * For the sink: registry_fetch() brings the schema text of an id.
  *
+ * Calls:     the callbacks come from registry_tick(), http_tick() or plat_loop_wait(), never from
+ *            another function here. Call http_tick() after these functions, before the next wait.
+ *            It needs one HTTP slot of its own for ids and one for registry_fetch().
  * Units:     monotonic milliseconds.
  * Ownership: config and schema texts are borrowed until registry_close().
  * Threads:   the loop's.
@@ -33,8 +38,8 @@ typedef struct {
     registry_strategy strategy;
     bool may_register;
     const char *cache_path; /* file on disk; NULL: memory only */
-    uint32_t retry_min_ms;
-    uint32_t retry_max_ms;
+    uint32_t retry_min_ms; /* first wait when nobody answers; doubles, with jitter, up to */
+    uint32_t retry_max_ms; /* this; also the wait after a refusal that only a person can change */
 } registry_config;
 
 typedef struct {
@@ -63,8 +68,9 @@ uint64_t registry_tick(registry *r);
 const char *registry_state(const registry *r);
 
 /* Fetches the schema text of an id; exactly one call of done: GV_OK with the text (NUL-terminated,
- * valid during the call), GV_INVAL when the registry does not know the id, GV_IO when it cannot be
- * reached. GV_AGAIN from this function: one is already under way. */
+ * valid during the call), GV_INVAL when the registry does not know the id or it is no Avro, GV_IO
+ * when it cannot be reached or does not answer sensibly (nothing is retried here). `done` may fetch
+ * the next. GV_AGAIN from this function: one is already under way. */
 gv_status registry_fetch(registry *r, uint32_t id,
                          void (*done)(void *ctx, gv_status status, const char *text,
                                       const gv_error *err),
