@@ -1,5 +1,7 @@
 #include "agent/source/schedule.h"
 
+#define DAY_S 86400
+
 void schedule_seed(schedule_random *r, uint64_t seed)
 {
     r->state = seed ? seed : 0x9e3779b97f4a7c15u; /* zero would stay zero */
@@ -52,6 +54,13 @@ uint64_t schedule_backoff(const schedule_config *c, schedule_random *r, uint32_t
     if (*failures < UINT32_MAX)
         ++*failures;
     return wait_ms > at_least_ms ? wait_ms : at_least_ms;
+}
+
+uint64_t schedule_asked_ms(const http_reply *reply)
+{
+    if (reply->retry_after_s <= 0)
+        return 0;
+    return (uint64_t)(reply->retry_after_s < DAY_S ? reply->retry_after_s : DAY_S) * 1000;
 }
 
 void schedule_retry(feed *f, const schedule_config *c, schedule_random *r, uint64_t now_ms,

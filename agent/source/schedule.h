@@ -41,6 +41,9 @@ void schedule_next(feed *f, const schedule_config *c, schedule_random *r, uint64
 uint64_t schedule_backoff(const schedule_config *c, schedule_random *r, uint32_t *failures,
                           uint64_t at_least_ms);
 
+/* What the server asks for by Retry-After; a day at most, so that no answer silences us for ever. */
+uint64_t schedule_asked_ms(const http_reply *reply);
+
 /* The same for a feed: sets due_ms. */
 void schedule_retry(feed *f, const schedule_config *c, schedule_random *r, uint64_t now_ms,
                     uint64_t at_least_ms);

@@ -254,11 +254,6 @@ static bool retry_with_new_token(source *s, bool *retried)
     return true;
 }
 
-static uint64_t wait_of(const http_reply *reply)
-{
-    return reply->retry_after_s > 0 ? (uint64_t)reply->retry_after_s * 1000 : 0;
-}
-
 /* What an error status means, in words. */
 static void describe_status(const http_reply *reply, char *text, size_t cap)
 {
@@ -333,15 +328,15 @@ static void on_no_snapshot(slot *k, gv_status status, const http_reply *reply, c
     s->counts.failures++;
     f->token_retried = false;
     if (status != GV_OK) {
-        failed(s, f, wait_of(reply), err->text);
+        failed(s, f, schedule_asked_ms(reply), err->text);
         return;
     }
     describe_status(reply, reason, sizeof reason);
     if (reply->status == 429) {
-        uint64_t wait_ms = wait_of(reply) ? wait_of(reply) : 1000;
+        uint64_t wait_ms = schedule_asked_ms(reply) ? schedule_asked_ms(reply) : 1000;
         rate_block(&s->rate, plat_mono_ms(s->clock), wait_ms);
     }
-    failed(s, f, wait_of(reply), reason);
+    failed(s, f, schedule_asked_ms(reply), reason);
 }
 
 static void on_done(void *ctx, gv_status status, const http_reply *reply, const gv_error *err)
@@ -444,10 +439,11 @@ static void index_failed(source *s, realm_index *x, const http_reply *reply, con
 {
     s->counts.failures++;
     uint64_t wait_ms =
-        schedule_backoff(&s->config.schedule, &s->random, &x->failures, wait_of(reply));
+        schedule_backoff(&s->config.schedule, &s->random, &x->failures, schedule_asked_ms(reply));
     x->due_ms = plat_mono_ms(s->clock) + wait_ms;
     if (reply->status == 429)
-        rate_block(&s->rate, plat_mono_ms(s->clock), wait_of(reply) ? wait_of(reply) : 1000);
+        rate_block(&s->rate, plat_mono_ms(s->clock),
+                   schedule_asked_ms(reply) ? schedule_asked_ms(reply) : 1000);
     if (s->config.single_pass && x->failures >= SOURCE_SINGLE_PASS_TRIES) {
         x->done = true;
         s->counts.feeds_failed++;
