@@ -16,6 +16,15 @@ static bool cursor_path(const char *dir, const feed *f, const char *suffix, char
            (int)cap;
 }
 
+/* It goes into a header line. */
+static bool etag_ok(const char *etag)
+{
+    size_t len = 0;
+    while (etag[len] >= ' ' && etag[len] <= '~')
+        len++;
+    return etag[len] == '\0' && len < HTTP_ETAG_MAX;
+}
+
 static bool take_cursor(const cJSON *root, feed *f)
 {
     char name[FEED_NAME_MAX];
@@ -27,7 +36,7 @@ static bool take_cursor(const cJSON *root, feed *f)
     if (!cJSON_IsNumber(version) || version->valuedouble != 1.0 || !cJSON_IsString(of) ||
         strcmp(of->valuestring, name) != 0 || !cJSON_IsNumber(time) || !(time->valuedouble > 0) ||
         time->valuedouble >= EXACT_IN_DOUBLE || !cJSON_IsString(etag) ||
-        strlen(etag->valuestring) >= sizeof f->etag)
+        !etag_ok(etag->valuestring))
         return false;
     f->last_modified = (int64_t)time->valuedouble;
     memcpy(f->etag, etag->valuestring, strlen(etag->valuestring) + 1);
