@@ -101,6 +101,14 @@ static gv_status accept_reply(token *t, const http_reply *reply, gv_error *err)
     return GV_OK;
 }
 
+static void failed(token *t, uint64_t at_least_ms, const char *reason)
+{
+    t->due_ms = plat_mono_ms(t->clock) +
+                schedule_backoff(&t->config->retry, t->random, &t->failures, at_least_ms);
+    GV_LOG(GV_LOG_WARN, gv_kmsg("no access token"), gv_kstr("error", reason),
+           gv_kuint("failures", t->failures));
+}
+
 static void on_done(void *ctx, gv_status status, const http_reply *reply, const gv_error *err)
 {
     token *t = ctx;
@@ -108,13 +116,8 @@ static void on_done(void *ctx, gv_status status, const http_reply *reply, const 
     t->transfer = NULL;
     if (status == GV_OK)
         status = accept_reply(t, reply, &why);
-    if (status == GV_OK)
-        return;
-    uint64_t at_least_ms = reply->retry_after_s > 0 ? (uint64_t)reply->retry_after_s * 1000 : 0;
-    t->due_ms = plat_mono_ms(t->clock) +
-                schedule_backoff(&t->config->retry, t->random, &t->failures, at_least_ms);
-    GV_LOG(GV_LOG_WARN, gv_kmsg("no access token"), gv_kstr("error", why.text),
-           gv_kuint("failures", t->failures));
+    if (status != GV_OK)
+        failed(t, schedule_asked_ms(reply), why.text);
 }
 
 static void fetch(token *t, uint64_t now_ms)
@@ -143,9 +146,10 @@ static void fetch(token *t, uint64_t now_ms)
     if (st == GV_OK)
         return;
     t->transfer = NULL;
-    t->due_ms = now_ms + t->config->retry.retry_min_ms;
-    if (st != GV_AGAIN)
-        GV_LOG(GV_LOG_WARN, gv_kmsg("no access token"), gv_kstr("error", err.text));
+    if (st == GV_AGAIN)
+        t->due_ms = now_ms + t->config->retry.retry_min_ms; /* all slots are in use */
+    else
+        failed(t, 0, err.text);
 }
 
 uint64_t token_tick(token *t, uint64_t now_ms)
