@@ -35,6 +35,7 @@ static void unknown_key_names_the_nearest_known_one(void **state)
         { "{\"kafka\": {\"urls\": 1}}",
           "gavel.json: kafka.urls: unknown option; did you mean registry.urls?" },
         { "{\"kafak\": {}}", "gavel.json: kafak: unknown option; did you mean kafka?" },
+        { "{\"lgo\": {}}", "gavel.json: lgo: unknown option; did you mean log?" },
         { "{\"source\": []}", "gavel.json: source: unknown option; did you mean sources?" },
         { "{\"brokers\": 1}", "gavel.json: brokers: unknown option; did you mean kafka.brokers?" },
         { "{\"kafka_brokers\": 1}",
@@ -347,6 +348,7 @@ static void options_that_contradict_each_other_are_refused(void **state)
     };
     (void)state;
     EXPECT(CONFIG_SINK, samples);
+    expect_fine(CONFIG_SINK, "{\"api\": {\"retry_min_ms\": 5000, \"retry_max_ms\": 5000}}");
     expect_fine(CONFIG_SINK, "{\"kafka\": {\"security\": \"sasl_ssl\", \"username\": \"u\", "
                              "\"password\": \"env:P\"}}");
 }
@@ -494,6 +496,43 @@ static void differences_are_named_with_what_they_need(void **state)
     config_done(b);
 }
 
+static void a_change_of_any_part_of_a_value_is_seen(void **state)
+{
+    static const char *const pairs[][2] = {
+        { "{\"sources\": [{\"region\": \"eu\", \"realms\": [1]}]}",
+          "{\"sources\": [{\"region\": \"us\", \"realms\": [1]}]}" },
+        { "{\"sources\": [{\"region\": \"eu\", \"realms\": [1]}]}",
+          "{\"sources\": [{\"region\": \"eu\", \"realms\": [2]}]}" },
+        { "{\"sources\": [{\"region\": \"eu\", \"realms\": [1]}]}",
+          "{\"sources\": [{\"region\": \"eu\", \"realms\": [1], \"commodities\": true}]}" },
+        { "{\"sources\": [{\"region\": \"eu\", \"commodities\": true}]}",
+          "{\"sources\": [{\"region\": \"eu\", \"commodities\": true, \"realms\": \"all\"}]}" },
+        { "{\"sources\": [{\"region\": \"eu\", \"realms\": [1], \"game\": \"classic\"}]}",
+          "{\"sources\": [{\"region\": \"eu\", \"realms\": [1], \"game\": \"classic1x\"}]}" },
+        { "{\"sources\": [{\"region\": \"eu\", \"realms\": [1], \"game\": \"classic\"}]}",
+          "{\"sources\": [{\"region\": \"eu\", \"realms\": [1], \"game\": \"classic\", "
+          "\"houses\": [2, 7, 6]}]}" },
+        { "{\"kafka\": {\"properties\": {\"a\": 1}}}",
+          "{\"kafka\": {\"properties\": {\"a\": 2}}}" },
+        { "{\"kafka\": {\"properties\": {\"a\": 1}}}",
+          "{\"kafka\": {\"properties\": {\"b\": 1}}}" },
+        { "{\"registry\": {\"urls\": [\"http://a\"]}}",
+          "{\"registry\": {\"urls\": [\"http://b\"]}}" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        config_case *a = config_read(CONFIG_SINK, pairs[i][0]);
+        config_case *b = config_read(CONFIG_SINK, pairs[i][1]);
+        seen_changes seen = { "" };
+        assert_string_equal(a->said, "");
+        assert_string_equal(b->said, "");
+        assert_int_equal(config_diff(&a->config, &b->config, CONFIG_BOTH, note_change, &seen), 1);
+        assert_int_equal(config_diff(&a->config, &a->config, CONFIG_BOTH, note_change, &seen), 0);
+        config_done(a);
+        config_done(b);
+    }
+}
+
 static void ignore_change(void *ctx, const char *path, bool needs_restart)
 {
     (void)ctx;
@@ -533,6 +572,7 @@ int main(void)
         cmocka_unit_test(librdkafka_properties_may_be_texts_numbers_and_booleans),
         cmocka_unit_test(what_is_printed_reads_as_the_same_configuration),
         cmocka_unit_test(differences_are_named_with_what_they_need),
+        cmocka_unit_test(a_change_of_any_part_of_a_value_is_seen),
         cmocka_unit_test(only_what_the_program_uses_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,8 @@ static void wrong_syntax_is_refused_with_line_and_column(void **state)
           "gavel.json:1:8: the file is not UTF-8 here: save it with that encoding" },
         { "{\"a\": \"\xed\xa0\x80\"}",
           "gavel.json:1:8: the file is not UTF-8 here: save it with that encoding" },
+        { "{\"a\": \"\xe0\x80\xaf\"}",
+          "gavel.json:1:8: the file is not UTF-8 here: save it with that encoding" },
         { "{\"\xc3\xa4\": 01}", "gavel.json:1:7: a number does not start with 0" },
         { "{\"a\": +1}",
           "gavel.json:1:7: expected a value (a text in double quotes, a number, true, "
