@@ -66,6 +66,7 @@ struct kafka_producer {
     atomic_bool came_up;      /* some broker has connected since the last poll */
     kafka_topic_handle *topics;
     kafka_check *check; /* under way, or NULL */
+    bool is_fatal;      /* from now on the connection's state is of no interest */
 };
 
 int64_t kafka_now_ms(void); /* monotonic */

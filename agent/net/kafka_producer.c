@@ -62,7 +62,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
 
     (void)rk;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (!p->link.up)
+        if (!p->link.up && !p->is_fatal)
             kafka_link_up(&p->link, p->events.state, p->events.ctx);
         p->events.delivered(p->events.ctx, message->_private, true, KAFKA_RETRY, NULL);
         return;
@@ -77,6 +77,8 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     kafka_producer *p = opaque;
     char text[KAFKA_TEXT_MAX], words[KAFKA_TEXT_MAX];
 
+    if (p->is_fatal)
+        return;
     if (code != RD_KAFKA_RESP_ERR__FATAL) {
         kafka_link_error(&p->link, (rd_kafka_resp_err_t)code, reason, p->events.state,
                          p->events.ctx);
@@ -84,9 +86,7 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     }
     kafka_describe(rd_kafka_fatal_error(rk, words, sizeof words), words, NULL, "", text);
     snprintf(words, sizeof words, "the producer has to start anew: %.200s", text);
-    p->link.told = true;
-    p->link.up = false;
-    p->link.failure = KAFKA_FATAL;
+    p->is_fatal = true;
     if (p->events.state)
         p->events.state(p->events.ctx, false, KAFKA_FATAL, words);
 }
@@ -171,6 +171,7 @@ static gv_status start(kafka_producer *p, const kafka_config *config, gv_error *
     if (p->loop) {
         rd_kafka_queue_io_event_enable(p->main_queue, p->wake[1], "m", 1);
         rd_kafka_queue_io_event_enable(p->admin_queue, p->wake[1], "a", 1);
+        kafka_producer_wake(p); /* for what came before: only a queue that was empty wakes us */
     }
     return GV_OK;
 }
@@ -293,7 +294,7 @@ void kafka_producer_poll(kafka_producer *p)
     while (rd_kafka_poll(p->rk, 0) > 0)
         ;
     /* After the errors, which are older. */
-    if (came_up && atomic_load(&p->up_mask) != 0)
+    if (came_up && !p->is_fatal && atomic_load(&p->up_mask) != 0)
         kafka_link_up(&p->link, p->events.state, p->events.ctx);
     kafka_topics_poll(p);
     while ((event = rd_kafka_queue_poll(p->admin_queue, 0)) != NULL)

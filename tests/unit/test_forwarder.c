@@ -450,7 +450,8 @@ static void closing_with_batches_in_hand_is_clean(void **state)
     rig_stop(&r);
 }
 
-int main(void)
+/* The first argument, if any, is a pattern of the tests to run. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_record_arrives_once_with_key_framing_and_time),
@@ -467,5 +468,7 @@ int main(void)
         cmocka_unit_test(closing_with_batches_in_hand_is_clean),
     };
 
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
