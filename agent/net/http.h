@@ -33,23 +33,23 @@ typedef struct http_client http_client;
 typedef struct http_transfer http_transfer;
 
 typedef struct {
-    int status;            /* 200, 304, ...; 0 before there was one */
-    int64_t last_modified; /* seconds since 1970 UTC; -1 absent or unreadable */
-    int64_t date;          /* the server's Date; -1 absent */
-    int64_t retry_after_s; /* Retry-After in seconds from now; -1 absent */
+    int status;               /* 200, 304, ...; 0 before there was one */
+    int64_t last_modified;    /* seconds since 1970 UTC; -1 absent or unreadable */
+    int64_t date;             /* the server's Date; -1 absent */
+    int64_t retry_after_s;    /* Retry-After in seconds from now; -1 absent */
     char etag[HTTP_ETAG_MAX]; /* "" absent or too long */
 } http_reply;
 
 typedef struct {
-    const char *method; /* "GET", "POST", "PUT" */
-    const char *url;    /* http or https */
+    const char *method;         /* "GET", "POST", "PUT" */
+    const char *url;            /* http or https */
     const char *const *headers; /* "name: value" */
     size_t header_count;
-    gv_span body;          /* of a POST or PUT; give it a "Content-Type: ..." header */
-    const char *username;  /* Basic auth; NULL for none */
+    gv_span body;         /* of a POST or PUT; give it a "Content-Type: ..." header */
+    const char *username; /* Basic auth; NULL for none */
     const char *password;
-    const char *ca_file;   /* NULL: the system's */
-    bool accept_gzip;      /* the body arrives inflated */
+    const char *ca_file;     /* NULL: the system's */
+    bool accept_gzip;        /* the body arrives inflated */
     uint64_t max_body_bytes; /* inflated; beyond it the transfer fails with GV_FULL */
     uint32_t connect_timeout_ms;
     uint32_t stall_timeout_ms; /* no byte for so long: fails; not counted while paused */

@@ -16,9 +16,9 @@
 
 typedef enum {
     SLOT_FREE,
-    SLOT_NEW,       /* curl does not know it yet */
+    SLOT_NEW, /* curl does not know it yet */
     SLOT_RUNNING,
-    SLOT_CANCELLED  /* from a callback inside curl: taken away as soon as curl returns */
+    SLOT_CANCELLED /* from a callback inside curl: taken away as soon as curl returns */
 } slot_state;
 
 struct http_transfer {
@@ -34,17 +34,17 @@ struct http_transfer {
 
     gunzip *gunzip;
     bool gzip;
-    gv_span plain;  /* inflated, not yet taken */
-    size_t skip;    /* what was taken of the bytes that curl will deliver again */
+    gv_span plain; /* inflated, not yet taken */
+    size_t skip;   /* what was taken of the bytes that curl will deliver again */
     bool paused;
-    bool held;      /* see hold() */
+    bool held; /* see hold() */
     bool resume;
 
-    bool sending;             /* connected: the stall time-out runs */
-    uint64_t active_ms;       /* when a byte moved last */
+    bool sending;       /* connected: the stall time-out runs */
+    uint64_t active_ms; /* when a byte moved last */
     curl_off_t sent_bytes;
-    uint64_t body_bytes;      /* given to on_data */
-    gv_status failure;        /* decided here or by a callback, before curl said anything */
+    uint64_t body_bytes; /* given to on_data */
+    gv_status failure;   /* decided here or by a callback, before curl said anything */
     gv_error error;
 };
 
@@ -54,8 +54,8 @@ struct http_client {
     CURLM *multi;
     tls_roots *roots;
     char user_agent[64];
-    int inside;             /* how deep we are in calls of curl that call back */
-    uint64_t timer_ms;      /* when curl wants to be called */
+    int inside;        /* how deep we are in calls of curl that call back */
+    uint64_t timer_ms; /* when curl wants to be called */
     unsigned slots;
     http_transfer slot[];
 };
@@ -549,7 +549,8 @@ gv_status http_start(http_client *client, const http_request *request, http_tran
     http_transfer *t = NULL;
     http_url_show(request->url, url, sizeof url);
     if (!http_url_valid(request->url))
-        return gv_fail(err, GV_INVAL, "\"%s\" is no address: expected http://... or https://...", url);
+        return gv_fail(err, GV_INVAL, "\"%s\" is no address: expected http://... or https://...",
+                       url);
     for (unsigned i = 0; i < client->slots && !t; i++)
         if (client->slot[i].state == SLOT_FREE)
             t = &client->slot[i];
@@ -622,7 +623,8 @@ static void check_stall(http_transfer *t)
         return;
     }
     if (t->head.complete)
-        snprintf(words, sizeof words, "no byte for %" PRIu32 " ms, after %" PRIu64 " bytes of the body",
+        snprintf(words, sizeof words,
+                 "no byte for %" PRIu32 " ms, after %" PRIu64 " bytes of the body",
                  t->request.stall_timeout_ms, t->body_bytes);
     else
         snprintf(words, sizeof words, "connected, but no answer within %" PRIu32 " ms",

@@ -19,8 +19,8 @@ int64_t http_civil_to_s(int64_t year, unsigned month, unsigned day, unsigned hou
     int64_t cycle = (y >= 0 ? y : y - 399) / 400;
     int64_t year_of_cycle = y - cycle * 400;
     int64_t day_of_year = (153 * (int64_t)((month + 9) % 12) + 2) / 5 + day - 1;
-    int64_t days = cycle * 146097 + year_of_cycle * 365 + year_of_cycle / 4 -
-                   year_of_cycle / 100 + day_of_year - 719468;
+    int64_t days = cycle * 146097 + year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100 +
+                   day_of_year - 719468;
     return ((days * 24 + hour) * 60 + minute) * 60 + second;
 }
 
@@ -138,7 +138,7 @@ static void header(http_head *head, gv_span name, gv_span value)
     } else if (is(name, "location")) {
         copy_text(head->location, sizeof head->location, value, false);
     } else if (is(name, "content-encoding")) {
-        head->encoding = is(value, "gzip") || is(value, "x-gzip") ? HTTP_GZIP
+        head->encoding = is(value, "gzip") || is(value, "x-gzip")  ? HTTP_GZIP
                          : is(value, "identity") || value.len == 0 ? HTTP_IDENTITY
                                                                    : HTTP_OTHER_ENCODING;
     }
@@ -176,8 +176,7 @@ gv_status http_head_line(http_head *head, gv_span line, gv_error *err)
     const uint8_t *colon = memchr(line.data, ':', line.len);
     if (colon) {
         size_t at = (size_t)(colon - line.data);
-        header(head, gv_span_of(line.data, at),
-               trim(gv_span_of(colon + 1, line.len - at - 1)));
+        header(head, gv_span_of(line.data, at), trim(gv_span_of(colon + 1, line.len - at - 1)));
     }
     return GV_OK;
 }

@@ -104,8 +104,9 @@ gv_status tls_roots_get(tls_roots *roots, const char *ca_file, tls_chain **out, 
     if (!path) {
         path = system_file(&st);
         if (!path)
-            return gv_fail(err, GV_INVAL,
-                           "this machine has no CA certificates: install the package ca-certificates");
+            return gv_fail(
+                err, GV_INVAL,
+                "this machine has no CA certificates: install the package ca-certificates");
     } else if (strlen(path) >= sizeof roots->chains[0].path) {
         return gv_fail(err, GV_INVAL, "the CA file's path is too long");
     } else if (stat(path, &st) != 0) {

@@ -23,8 +23,8 @@ typedef struct tls_chain tls_chain;
 /* What the check of one connection's certificates found; zero it before. */
 typedef struct {
     const plat_clock *clock;
-    unsigned flags;         /* mbedTLS's MBEDTLS_X509_BADCERT_... of all certificates */
-    int64_t not_before_s;   /* of the certificate that is not valid now */
+    unsigned flags;       /* mbedTLS's MBEDTLS_X509_BADCERT_... of all certificates */
+    int64_t not_before_s; /* of the certificate that is not valid now */
     int64_t not_after_s;
 } tls_verdict;
 

@@ -7,12 +7,14 @@
 
 bool cache_subject_valid(const char *subject)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t len = strlen(subject);
     return len > 0 && len < CACHE_SUBJECT_MAX && strspn(subject, allowed) == len;
 }
 
-const cache_entry *cache_find(const registry_cache *cache, uint64_t fingerprint, const char *subject)
+const cache_entry *cache_find(const registry_cache *cache, uint64_t fingerprint,
+                              const char *subject)
 {
     for (size_t i = 0; i < cache->count; i++)
         if (cache->entries[i].fingerprint == fingerprint &&

@@ -35,7 +35,8 @@ typedef struct {
 /* Letters, digits and . _ - only, as topics and Avro names have; not empty, and short enough. */
 bool cache_subject_valid(const char *subject);
 
-const cache_entry *cache_find(const registry_cache *cache, uint64_t fingerprint, const char *subject);
+const cache_entry *cache_find(const registry_cache *cache, uint64_t fingerprint,
+                              const char *subject);
 
 /* Adds, or changes the id of what is there. GV_FULL: CACHE_ENTRIES are there; nothing is evicted. */
 gv_status cache_put(registry_cache *cache, uint64_t fingerprint, const char *subject, uint32_t id);

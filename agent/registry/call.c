@@ -35,7 +35,8 @@ static gv_status on_data(void *ctx, gv_span data, size_t *taken, gv_error *err)
     registry_call *call = ctx;
     size_t need = call->reply_len + data.len;
     if (need > call->max_reply)
-        return gv_fail(err, GV_FULL, "the registry's reply is larger than %zu bytes", call->max_reply);
+        return gv_fail(err, GV_FULL, "the registry's reply is larger than %zu bytes",
+                       call->max_reply);
     if (need > call->reply_cap) {
         size_t cap = call->reply_cap ? call->reply_cap : 2048;
         while (cap < need)

@@ -13,9 +13,9 @@
 #include "agent/net/http.h"
 #include "agent/registry/registry.h"
 
-#define CALL_PATH_MAX  1800
-#define CALL_URL_MAX   512 /* of a configured address */
-#define CALL_RETRY_MS  100 /* until there is a free HTTP slot */
+#define CALL_PATH_MAX 1800
+#define CALL_URL_MAX  512 /* of a configured address */
+#define CALL_RETRY_MS 100 /* until there is a free HTTP slot */
 
 typedef struct {
     int http_status;

@@ -94,8 +94,9 @@ static void complain(item *it, const char *words)
     if (strcmp(it->words, words) == 0)
         return;
     snprintf(it->words, sizeof it->words, "%s", words);
-    GV_LOG(GV_LOG_WARN, gv_kmsg(it->known ? "schema id not confirmed, the known one stays in use"
-                                          : "schema id not known"),
+    GV_LOG(GV_LOG_WARN,
+           gv_kmsg(it->known ? "schema id not confirmed, the known one stays in use"
+                             : "schema id not known"),
            gv_kstr("subject", it->subject), gv_kstr("reason", it->words));
 }
 
@@ -116,13 +117,15 @@ static void set_aside(registry *r, const char *why)
     char name[PLAT_PATH_MAX];
     gv_error err = { 0 };
     for (int n = 1; n < 100; n++) {
-        if (snprintf(name, sizeof name, "%s.damaged-%d", r->config.cache_path, n) >= (int)sizeof name)
+        if (snprintf(name, sizeof name, "%s.damaged-%d", r->config.cache_path, n) >=
+            (int)sizeof name)
             break;
         if (exists(r->fs, name))
             continue;
         if (r->fs->rename(r->fs->ctx, r->config.cache_path, name, &err) != GV_OK)
             break;
-        GV_LOG(GV_LOG_WARN, gv_kmsg("damaged cache of schema ids set aside; the ids are asked again"),
+        GV_LOG(GV_LOG_WARN,
+               gv_kmsg("damaged cache of schema ids set aside; the ids are asked again"),
                gv_kstr("file", name), gv_kstr("reason", why));
         return;
     }
@@ -243,7 +246,8 @@ static void got_id(registry *r, item *it, uint32_t id)
     const cache_entry *before = cache_find(&r->cache, it->schema->fingerprint, it->subject);
     bool changed = !before || before->id != id;
     if (before && changed)
-        GV_LOG(GV_LOG_WARN, gv_kmsg("the registry has another id for a known schema: was it made anew?"),
+        GV_LOG(GV_LOG_WARN,
+               gv_kmsg("the registry has another id for a known schema: was it made anew?"),
                gv_kstr("subject", it->subject), gv_kuint("before", before->id), gv_kuint("id", id));
     cache_put(&r->cache, it->schema->fingerprint, it->subject, id); /* has room: checked at open */
     it->known = it->confirmed = true;
@@ -297,8 +301,8 @@ static void refused_with(registry *r, item *it, int http_status, gv_span body)
                  "registry.password, and what that user may do",
                  http_status);
     else if (http_status == 409)
-        snprintf(words, sizeof words, "the schema is not compatible with the one registered before: %s",
-                 message);
+        snprintf(words, sizeof words,
+                 "the schema is not compatible with the one registered before: %s", message);
     else
         snprintf(words, sizeof words, "the registry refuses the schema (status %d, error %d): %s",
                  http_status, code, message);
@@ -327,8 +331,8 @@ static void judge_check(registry *r, item *it, gv_span body)
         go(r, it, REGISTER);
     } else {
         snprintf(words, sizeof words,
-                 "the schema is not compatible with the one registered before%s%s", why[0] ? ": " : "",
-                 why);
+                 "the schema is not compatible with the one registered before%s%s",
+                 why[0] ? ": " : "", why);
         refused(r, it, words);
     }
 }
@@ -373,7 +377,8 @@ static gv_status make_subject(char out[CACHE_SUBJECT_MAX], registry_strategy str
                 : snprintf(out, CACHE_SUBJECT_MAX, "%s-%s", schema->topic, schema->record_name);
     if (n < 0 || n >= CACHE_SUBJECT_MAX || !cache_subject_valid(out))
         return gv_fail(err, GV_INVAL,
-                       "\"%.100s\" cannot be a subject: only letters, digits, '.', '_' and '-'", out);
+                       "\"%.100s\" cannot be a subject: only letters, digits, '.', '_' and '-'",
+                       out);
     return GV_OK;
 }
 
@@ -389,7 +394,8 @@ static gv_status check_config(const registry_config *config, size_t schemas, gv_
         if (!http_url_valid(config->urls[i]) || strpbrk(config->urls[i], "?#") ||
             strlen(config->urls[i]) >= CALL_URL_MAX)
             return gv_fail(err, GV_INVAL,
-                           "\"%s\" is no registry's address: expected http://host:port/path", shown);
+                           "\"%s\" is no registry's address: expected http://host:port/path",
+                           shown);
     }
     return GV_OK;
 }
@@ -444,7 +450,8 @@ gv_status registry_open(const registry_config *config, http_client *http, const 
     r->ctx = ctx;
     r->count = count;
     r->save_ms = UINT64_MAX;
-    r->random = plat_mono_ms(clock) * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)plat_wall_ms(clock) ^ 1;
+    r->random =
+        plat_mono_ms(clock) * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)plat_wall_ms(clock) ^ 1;
     set_call(r, &r->ask, http, REPLY_MAX_BYTES);
     set_call(r, &r->fetch, http, SCHEMA_MAX_BYTES);
     if (config->cache_path)
@@ -559,12 +566,14 @@ static void on_fetched(void *ctx, gv_status status, const call_answer *answer,
     } else if (status == GV_OK && answer->http_status >= 300) {
         char message[160];
         int code = reply_error(answer->body, message, sizeof message);
-        status = gv_fail(&error, GV_IO,
-                         "the registry refuses to give schema %" PRIu32 " (status %d, error %d): %s",
-                         r->fetch_id, answer->http_status, code, message);
+        status =
+            gv_fail(&error, GV_IO,
+                    "the registry refuses to give schema %" PRIu32 " (status %d, error %d): %s",
+                    r->fetch_id, answer->http_status, code, message);
     } else if (status == GV_OK) {
         status = reply_schema(answer->body, &text, &error);
-        if (status == GV_CORRUPT || status == GV_FULL) { /* perhaps only this time, or this address */
+        if (status == GV_CORRUPT ||
+            status == GV_FULL) { /* perhaps only this time, or this address */
             status = GV_IO;
             r->best = (r->best + 1) % r->config.url_count;
         }

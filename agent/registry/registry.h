@@ -24,8 +24,8 @@
 #include "platform/fs.h"
 
 typedef enum {
-    REGISTRY_TOPIC_NAME, /* <topic>-value */
-    REGISTRY_RECORD_NAME, /* <record full name> */
+    REGISTRY_TOPIC_NAME,       /* <topic>-value */
+    REGISTRY_RECORD_NAME,      /* <record full name> */
     REGISTRY_TOPIC_RECORD_NAME /* <topic>-<record full name> */
 } registry_strategy;
 
@@ -38,8 +38,8 @@ typedef struct {
     registry_strategy strategy;
     bool may_register;
     const char *cache_path; /* file on disk; NULL: memory only */
-    uint32_t retry_min_ms; /* first wait when nobody answers; doubles, with jitter, up to */
-    uint32_t retry_max_ms; /* this; also the wait after a refusal that only a person can change */
+    uint32_t retry_min_ms;  /* first wait when nobody answers; doubles, with jitter, up to */
+    uint32_t retry_max_ms;  /* this; also the wait after a refusal that only a person can change */
 } registry_config;
 
 typedef struct {

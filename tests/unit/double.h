@@ -55,7 +55,8 @@ static inline int double_port(const test_double *d, const char *name)
 {
     char word[32];
     int port = 0;
-    for (const char *p = d->line; p && sscanf(p, "%31s %d", word, &port) >= 1; p = strchr(p + 1, ' '))
+    for (const char *p = d->line; p && sscanf(p, "%31s %d", word, &port) >= 1;
+         p = strchr(p + 1, ' '))
         if (strcmp(word, name) == 0)
             return port;
     fprintf(stderr, "no %s in: %s", name, d->line);

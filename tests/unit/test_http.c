@@ -36,8 +36,8 @@ typedef struct probe {
     http_transfer *transfer;
     char url[256];
     uint64_t got;
-    bool same;           /* every byte was pattern(k) so far */
-    char text[4096];     /* the body's beginning */
+    bool same;       /* every byte was pattern(k) so far */
+    char text[4096]; /* the body's beginning */
     int heads, dones;
     gv_status status;
     http_reply reply;
@@ -126,11 +126,17 @@ static void aim(probe *p, const char *port, const char *path)
     *p = (probe){ .same = true };
     snprintf(p->url, sizeof p->url, "%s://127.0.0.1:%d%s", strcmp(port, "http") ? "https" : "http",
              double_port(&server, port), path);
-    p->request = (http_request){ .method = "GET", .url = p->url, .accept_gzip = true,
-                                 .max_body_bytes = UINT64_C(1) << 40, .connect_timeout_ms = 5000,
-                                 .stall_timeout_ms = 5000, .ca_file = CA,
-                                 .on_headers = on_headers, .on_data = on_data,
-                                 .on_done = on_done, .ctx = p };
+    p->request = (http_request){ .method = "GET",
+                                 .url = p->url,
+                                 .accept_gzip = true,
+                                 .max_body_bytes = UINT64_C(1) << 40,
+                                 .connect_timeout_ms = 5000,
+                                 .stall_timeout_ms = 5000,
+                                 .ca_file = CA,
+                                 .on_headers = on_headers,
+                                 .on_data = on_data,
+                                 .on_done = on_done,
+                                 .ctx = p };
 }
 
 static void start(probe *p)
@@ -180,8 +186,10 @@ static void assert_said(const probe *p, const char *words)
 /* --- bodies ------------------------------------------------------------------------------------ */
 static void bodies_arrive_byte_for_byte(void **state)
 {
-    static const char *const paths[] = { "/plain/1000000", "/chunked/1000000", "/gzip/1000000",
-                                         "/members/1000000", "/tiny_chunks/30000", "/interim/70000" };
+    static const char *const paths[] = {
+        "/plain/1000000",   "/chunked/1000000",   "/gzip/1000000",
+        "/members/1000000", "/tiny_chunks/30000", "/interim/70000"
+    };
     static const uint64_t bytes[] = { 1000000, 1000000, 1000000, 1000000, 30000, 70000 };
     (void)state;
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
@@ -506,8 +514,9 @@ static void headers_are_bounded(void **state)
 static void bad_requests_are_refused_at_once(void **state)
 {
     static const char *const injected[] = { "X: 1\r\nY: 2" };
-    static const char *const urls[] = { "ftp://host/", "file:///etc/passwd", "host", "http:///x", "",
-                                        "http://a b/" };
+    static const char *const urls[] = {
+        "ftp://host/", "file:///etc/passwd", "host", "http:///x", "", "http://a b/"
+    };
     probe p;
     (void)state;
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
@@ -809,22 +818,30 @@ static void closing_with_transfers_under_way_is_clean(void **state)
 /* --- pure parts -------------------------------------------------------------------------------- */
 static void dates_are_read_in_all_three_forms(void **state)
 {
-    static const char *const wrong[] = { "", "0", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 24:00:00 GMT",
-                                         "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 anF 1994 08:49:37 GMT",
-                                         "Sun, 32 Jan 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT+1",
-                                         "Sun, 06 Nov 1969 08:49:37 GMT", "Sun, 06 Nov -994 08:49:37 GMT" };
+    static const char *const wrong[] = { "",
+                                         "0",
+                                         "Sun, 06 Nov 1994 08:49:37",
+                                         "Sun, 06 Nov 1994 24:00:00 GMT",
+                                         "Sun, 06 Foo 1994 08:49:37 GMT",
+                                         "Sun, 06 anF 1994 08:49:37 GMT",
+                                         "Sun, 32 Jan 1994 08:49:37 GMT",
+                                         "Sun, 06 Nov 1994 08:49:37 GMT+1",
+                                         "Sun, 06 Nov 1969 08:49:37 GMT",
+                                         "Sun, 06 Nov -994 08:49:37 GMT" };
     (void)state;
     assert_int_equal(http_date_parse(gv_span_str("Sun, 06 Nov 1994 08:49:37 GMT")), 784111777);
     assert_int_equal(http_date_parse(gv_span_str("Sunday, 06-Nov-94 08:49:37 GMT")), 784111777);
     assert_int_equal(http_date_parse(gv_span_str("Sun Nov  6 08:49:37 1994")), 784111777);
-    assert_true(http_date_parse(gv_span_str("Thu, 29 Feb 2096 00:00:00 GMT")) == INT64_C(3981312000));
+    assert_true(http_date_parse(gv_span_str("Thu, 29 Feb 2096 00:00:00 GMT")) ==
+                INT64_C(3981312000));
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(http_date_parse(gv_span_str(wrong[i])), -1);
     for (int64_t day = 0; day < 60000; day++) { /* beside the C library */
         time_t t = (time_t)(day * 86400);
         struct tm tm;
         gmtime_r(&t, &tm);
-        assert_true(http_civil_to_s(tm.tm_year + 1900, (unsigned)tm.tm_mon + 1, (unsigned)tm.tm_mday, 0, 0, 0) == t);
+        assert_true(http_civil_to_s(tm.tm_year + 1900, (unsigned)tm.tm_mon + 1,
+                                    (unsigned)tm.tm_mday, 0, 0, 0) == t);
     }
 }
 

@@ -15,9 +15,11 @@
 #include "agent/registry/reply.h"
 #include "tests/unit/double.h"
 
-#define CA     GAVEL_SOURCE_DIR "/tests/doubles/tls/ca.pem"
-#define CACHE  "registry.cache"
-#define AVSC   "{\"type\":\"record\",\"name\":\"A\",\n \"fields\":[{\"name\":\"x\\u00e9\",\"type\":\"long\"}]}"
+#define CA    GAVEL_SOURCE_DIR "/tests/doubles/tls/ca.pem"
+#define CACHE "registry.cache"
+#define AVSC                                                                                       \
+    "{\"type\":\"record\",\"name\":\"A\",\n "                                                      \
+    "\"fields\":[{\"name\":\"x\\u00e9\",\"type\":\"long\"}]}"
 #define AVSC_B "{\"type\":\"record\",\"name\":\"B\",\"fields\":[]}"
 
 static test_double server;
@@ -136,8 +138,12 @@ static int begin(void **state)
 {
     (void)state;
     control("{\"forget\":true,\"faults\":[],\"auth\":null,\"incompatible\":null,\"next_id\":41}");
-    config = (registry_config){ .urls = urls, .url_count = 1, .may_register = true,
-                                .cache_path = CACHE, .retry_min_ms = 20, .retry_max_ms = 60 };
+    config = (registry_config){ .urls = urls,
+                                .url_count = 1,
+                                .may_register = true,
+                                .cache_path = CACHE,
+                                .retry_min_ms = 20,
+                                .retry_max_ms = 60 };
     urls[0] = url_a;
     urls[1] = url_b;
     schema_count = 1;
@@ -237,8 +243,8 @@ static void an_incompatible_schema_is_not_registered_and_the_reason_is_shown(voi
     close_registry();
     control("{\"incompatible\":\"reader field y has no default\"}");
     static const registry_schema changed[] = { { 99, AVSC_B, "org.example.A", "auctions" } };
-    assert_int_equal(registry_open(&config, client, &fs, &the_clock, changed, 1, NULL, NULL, &reg, NULL),
-                     GV_OK);
+    assert_int_equal(
+        registry_open(&config, client, &fs, &the_clock, changed, 1, NULL, NULL, &reg, NULL), GV_OK);
     wait_for_state("reader field y has no default");
     assert_int_equal(times(control(NULL), "auctions-value/versions\""), 0);
     assert_int_equal(registry_id(reg, "auctions", 99, &id), GV_AGAIN);
@@ -306,9 +312,11 @@ static void every_kind_of_bad_reply_is_an_error_with_words_and_passes(void **sta
         { "{\"kind\":\"html\"}", "not the address of a Schema Registry" },
         { "{\"kind\":\"html\",\"status\":502}", "status 502" },
         { "{\"kind\":\"huge\"}", "65536" },
-        { "{\"kind\":\"status\",\"status\":500,\"body\":{\"error_code\":50001,\"message\":\"no store\"}}",
+        { "{\"kind\":\"status\",\"status\":500,\"body\":{\"error_code\":50001,\"message\":\"no "
+          "store\"}}",
           "no store" },
-        { "{\"kind\":\"status\",\"status\":422,\"body\":{\"error_code\":42201,\"message\":\"bad avro\"}}",
+        { "{\"kind\":\"status\",\"status\":422,\"body\":{\"error_code\":42201,\"message\":\"bad "
+          "avro\"}}",
           "bad avro" },
     };
     char json[512];
@@ -391,8 +399,9 @@ static void full_slots_are_waited_for(void **state)
     (void)state;
     control("{\"faults\":[{\"kind\":\"hang\",\"match\":\"/hang\"}]}");
     snprintf(url, sizeof url, "%s/hang", url_a);
-    http_request request = { .method = "GET", .url = url, .connect_timeout_ms = 30000,
-                             .stall_timeout_ms = 30000 };
+    http_request request = {
+        .method = "GET", .url = url, .connect_timeout_ms = 30000, .stall_timeout_ms = 30000
+    };
     for (int i = 0; i < 2; i++)
         assert_int_equal(http_start(client, &request, &busy[i], NULL), GV_OK);
     open_registry();
@@ -628,7 +637,8 @@ static void a_schema_is_fetched_by_its_id(void **state)
     assert_non_null(strstr(f.words, "none of the 2 registries answers"));
     control("{\"faults\":[{\"kind\":\"garbage\"}]}");
     assert_int_equal(fetch(41).status, GV_IO);
-    control("{\"faults\":[{\"kind\":\"status\",\"status\":200,\"body\":{\"schema\":\"x\",\"schemaType\":\"JSON\"}}]}");
+    control("{\"faults\":[{\"kind\":\"status\",\"status\":200,\"body\":{\"schema\":\"x\","
+            "\"schemaType\":\"JSON\"}}]}");
     f = fetch(41);
     assert_int_equal(f.status, GV_INVAL);
     assert_non_null(strstr(f.words, "JSON"));
@@ -637,9 +647,17 @@ static void a_schema_is_fetched_by_its_id(void **state)
 /* --- pure parts, and configuration ------------------------------------------------------------- */
 static void replies_are_read_strictly(void **state)
 {
-    static const char *const good[] = { "{\"id\":7}", " {\"id\" : 7.0, \"x\":[1]} \n", "{\"id\":7,\"id\":9}" };
-    static const char *const bad[] = { "", "7", "[{\"id\":7}]", "{\"id\":7}x", "{\"id\":-7}", "{\"id\":1e99}",
-                                       "{\"ID\":7}", "{\"id\":true}", "{\"id\":null}" };
+    static const char *const good[] = { "{\"id\":7}", " {\"id\" : 7.0, \"x\":[1]} \n",
+                                        "{\"id\":7,\"id\":9}" };
+    static const char *const bad[] = { "",
+                                       "7",
+                                       "[{\"id\":7}]",
+                                       "{\"id\":7}x",
+                                       "{\"id\":-7}",
+                                       "{\"id\":1e99}",
+                                       "{\"ID\":7}",
+                                       "{\"id\":true}",
+                                       "{\"id\":null}" };
     uint32_t id;
     bool compatible;
     char text[8];
@@ -650,12 +668,15 @@ static void replies_are_read_strictly(void **state)
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(reply_id(gv_span_str(bad[i]), &id, NULL), GV_CORRUPT);
-    assert_int_equal(reply_error(gv_span_str("{\"error_code\":40401,\"message\":\"a\\nb\\u00e9 long\"}"),
-                                 text, sizeof text), 40401);
+    assert_int_equal(
+        reply_error(gv_span_str("{\"error_code\":40401,\"message\":\"a\\nb\\u00e9 long\"}"), text,
+                    sizeof text),
+        40401);
     assert_string_equal(text, "a?b?? l");
     assert_int_equal(reply_error(gv_span_str("{}"), text, sizeof text), 0);
     assert_int_equal(reply_compatible(gv_span_str("{\"is_compatible\":1}"), &compatible, text,
-                                      sizeof text, NULL), GV_CORRUPT);
+                                      sizeof text, NULL),
+                     GV_CORRUPT);
 }
 
 static void a_configuration_that_cannot_work_is_refused(void **state)
@@ -666,15 +687,17 @@ static void a_configuration_that_cannot_work_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         urls[0] = wrong[i];
-        assert_int_equal(registry_open(&config, client, &fs, &the_clock, schemas, 1, NULL, NULL, &reg, &err),
-                         GV_INVAL);
+        assert_int_equal(
+            registry_open(&config, client, &fs, &the_clock, schemas, 1, NULL, NULL, &reg, &err),
+            GV_INVAL);
     }
     begin(NULL);
-    assert_int_equal(registry_open(&config, client, &fs, &the_clock, odd, 1, NULL, NULL, &reg, NULL),
-                     GV_INVAL);
+    assert_int_equal(
+        registry_open(&config, client, &fs, &the_clock, odd, 1, NULL, NULL, &reg, NULL), GV_INVAL);
     config.url_count = 0;
-    assert_int_equal(registry_open(&config, client, &fs, &the_clock, schemas, 1, NULL, NULL, &reg, NULL),
-                     GV_INVAL);
+    assert_int_equal(
+        registry_open(&config, client, &fs, &the_clock, schemas, 1, NULL, NULL, &reg, NULL),
+        GV_INVAL);
     reg = NULL;
 }
 
