@@ -1,0 +1,366 @@
+/* Verdicts are given in rounds. A round takes all snapshots that changed since the last one, notes
+ * how far each partition of the record topics has been written (the marks), and waits until the
+ * group has committed that far: then everything that was sent before the ledger entries of these
+ * snapshots is in the store, whichever sink put it there. What changes meanwhile is for the next
+ * round. So one set of marks serves any number of snapshots. */
+#include "agent/sink/sink_internal.h"
+
+#include "platform/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ROUND_MS 1000 /* between rounds in which no ledger entry waits */
+#define LOOK_MS  200  /* between two questions to the broker about the group's progress */
+
+void sink_want(sink *s, const char *id, unsigned flags)
+{
+    snapshot_entry *e = snapshot_table_add(&s->snapshots, id);
+
+    if (e) {
+        e->flags |= flags | SNAPSHOT_WANTED;
+    } else {
+        s->overflowed = true; /* its document is pending or to be looked at again: found later */
+    }
+}
+
+typedef struct {
+    bool found;
+    snapshot_doc doc;
+} looked_up;
+
+static gv_status take_doc(void *arg, const char *id, gv_span bson)
+{
+    looked_up *l = arg;
+
+    l->found = snapshot_doc_read(id, bson, &l->doc);
+    return GV_OK;
+}
+
+static gv_status look_up(sink *s, const char *id, looked_up *out, gv_error *err)
+{
+    const store *st = s->config.store;
+
+    memset(out, 0, sizeof *out);
+    return st->snapshot_get(st->ctx, id, take_doc, out, err);
+}
+
+static gv_status set_members(sink *s, const char *id, bool only_new, bson_t *members, gv_error *err)
+{
+    const store *st = s->config.store;
+    gv_span bytes = gv_span_of(bson_get_data(members), members->len);
+
+    return only_new ? st->snapshot_begin(st->ctx, id, bytes, err)
+                    : st->snapshot_set(st->ctx, id, bytes, err);
+}
+
+static gv_status set_recheck(sink *s, const char *id, bool value, gv_error *err)
+{
+    bson_t members;
+
+    bson_init(&members);
+    BSON_APPEND_BOOL(&members, "recheck", value);
+    gv_status status = set_members(s, id, false, &members, err);
+    bson_destroy(&members);
+    return status;
+}
+
+gv_status sink_open_snapshot(sink *s, const char *id, gv_error *err)
+{
+    looked_up seen;
+    gv_status status = look_up(s, id, &seen, err);
+
+    if (status == GV_OK && !seen.found) {
+        bson_t members;
+        bson_init(&members);
+        status = snapshot_doc_receiving(id, &members, err);
+        if (status == GV_OK) {
+            status = set_members(s, id, true, &members, err);
+        }
+        bson_destroy(&members);
+    } else if (status == GV_OK && seen.doc.has_ledger && !seen.doc.recheck) {
+        status = set_recheck(s, id, true, err); /* should we die, the next start looks again */
+    }
+    if (status == GV_OK) {
+        snapshot_entry *e = snapshot_table_add(&s->snapshots, id);
+        if (e) {
+            e->opened_ms = plat_mono_ms(s->config.clock);
+        } else {
+            s->overflowed = true;
+        }
+    }
+    return status;
+}
+
+gv_status sink_has_verdict(sink *s, const ledger *entry, bool *known, gv_error *err)
+{
+    looked_up seen;
+    gv_status status = look_up(s, entry->snapshot, &seen, err);
+    const verdict_claim *a = &seen.doc.entry.claim, *b = &entry->claim;
+
+    *known = status == GV_OK && seen.found && seen.doc.has_ledger &&
+             strcmp(seen.doc.state, "complete") == 0 && strcmp(a->state, b->state) == 0 &&
+             a->records == b->records && a->rejects == b->rejects && a->digest == b->digest;
+    return status;
+}
+
+/* --- what the store says still needs a verdict --- */
+
+/* Those found incomplete are compared again once, at the start: somebody may have repaired them. */
+static gv_status remember(void *arg, const char *id, gv_span bson)
+{
+    sink *s = arg;
+    snapshot_doc doc;
+
+    if (snapshot_doc_read(id, bson, &doc) && doc.has_ledger &&
+        (doc.recheck || strcmp(doc.state, "pending") == 0 ||
+         (!s->asked && strcmp(doc.state, "incomplete") == 0))) {
+        sink_want(s, id, SNAPSHOT_FORCED);
+    }
+    return GV_OK;
+}
+
+static gv_status ask_store(sink *s, gv_error *err)
+{
+    const store *st = s->config.store;
+
+    s->overflowed = false; /* set again when there are more than the table holds */
+    gv_status status = st->snapshots(st->ctx, remember, s, err);
+    if (status != GV_OK) {
+        s->overflowed = true;
+    } else {
+        s->asked = true;
+    }
+    return status;
+}
+
+/* --- the marks --- */
+
+typedef gv_status each_partition_fn(sink *s, uint8_t topic, const kafka_partition *p,
+                                    gv_error *err);
+
+static gv_status ask_broker(sink *s, bool with_ledger, each_partition_fn *each, gv_error *err)
+{
+    for (size_t t = 0; t < s->config.topic_count; t++) {
+        size_t count = 0;
+        if (s->topics[t].kind == SINK_LEDGER && !with_ledger) {
+            continue;
+        }
+        gv_status status = s->outside.progress(s->outside.ctx, s->topics[t].name, s->partitions,
+                                               SINK_PARTITIONS_MAX, &count, err);
+        if (status == GV_OK && count > SINK_PARTITIONS_MAX) {
+            status = gv_fail(err, GV_IO, "topic %s has %zu partitions, more than %d",
+                             s->topics[t].name, count, SINK_PARTITIONS_MAX);
+        }
+        for (size_t i = 0; status == GV_OK && i < count; i++) {
+            status = each(s, (uint8_t)t, &s->partitions[i], err);
+        }
+        if (status != GV_OK) {
+            return status;
+        }
+    }
+    return GV_OK;
+}
+
+static gv_status add_mark(sink *s, uint8_t topic, const kafka_partition *p, gv_error *err)
+{
+    if (p->high <= p->low || p->committed >= p->high) {
+        return GV_OK; /* nothing there, or all of it read */
+    }
+    if (!sink_offsets_set(&s->marks, topic, p->partition, p->high)) {
+        return gv_fail(err, GV_IO, "not enough memory");
+    }
+    return GV_OK;
+}
+
+static gv_status check_mark(sink *s, uint8_t topic, const kafka_partition *p, gv_error *err)
+{
+    (void)err;
+    for (size_t i = 0; i < s->marks.count; i++) {
+        sink_offset *m = &s->marks.items[i];
+        /* Records that the broker has deleted by now will never come. */
+        if (m->topic == topic && m->partition == p->partition &&
+            (p->committed >= m->value || p->low >= m->value)) {
+            *m = s->marks.items[--s->marks.count];
+            break;
+        }
+    }
+    return GV_OK;
+}
+
+static gv_status begin_round(sink *s, gv_error *err)
+{
+    s->marks.count = 0;
+    gv_status status = ask_broker(s, false, add_mark, err);
+    if (status != GV_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < s->snapshots.capacity; i++) {
+        snapshot_entry *e = &s->snapshots.entries[i];
+        if (e->used && e->flags & SNAPSHOT_WANTED) {
+            e->flags = (e->flags & ~(unsigned)SNAPSHOT_WANTED) | SNAPSHOT_DUE;
+        }
+    }
+    s->active = true;
+    s->reached = s->marks.count == 0;
+    return GV_OK;
+}
+
+/* --- one verdict --- */
+
+static gv_status count_record(void *arg, bool copy, int64_t position, int64_t digest)
+{
+    tally_record(arg, copy, position, digest);
+    return GV_OK;
+}
+
+static gv_status count_reject(void *arg, bool copy, int64_t position, int64_t digest)
+{
+    (void)copy, (void)position, (void)digest;
+    tally_reject(arg);
+    return GV_OK;
+}
+
+static const char *collection_of(const sink *s, const ledger *entry)
+{
+    for (size_t i = 0; i < s->config.topic_count; i++) {
+        if (s->topics[i].kind == SINK_RECORDS && strcmp(s->topics[i].name, entry->topic) == 0) {
+            return s->topics[i].collection;
+        }
+    }
+    return sink_default_topic(s, SINK_RECORDS)->collection;
+}
+
+static gv_status compare(sink *s, const ledger *entry, verdict *out, gv_error *err)
+{
+    const store *st = s->config.store;
+    const sink_topic *rejects = sink_default_topic(s, SINK_REJECTS);
+    tally *t = tally_open(&entry->claim);
+
+    if (!t) {
+        return gv_fail(err, GV_IO, "not enough memory to compare snapshot %s", entry->snapshot);
+    }
+    gv_status status =
+        st->scan(st->ctx, collection_of(s, entry), entry->snapshot, count_record, t, err);
+    if (status == GV_OK && rejects && entry->claim.rejects != 0) {
+        status = st->scan(st->ctx, rejects->collection, entry->snapshot, count_reject, t, err);
+    }
+    if (status == GV_OK) {
+        tally_verdict(t, out);
+    }
+    tally_close(t);
+    return status;
+}
+
+static void say(const char *id, const verdict *v, const verdict_claim *claim)
+{
+    GV_LOG(v->complete ? GV_LOG_INFO : GV_LOG_WARN,
+           gv_kmsg(v->complete ? "snapshot complete" : "snapshot incomplete"),
+           gv_kstr("snapshot", id), gv_kuint("records", claim->records),
+           gv_kuint("stored", v->stored), gv_kuint("copies", v->copies),
+           gv_kuint("missing", v->missing), gv_kstr("reason", v->reason));
+}
+
+static gv_status give_verdict(sink *s, const char *id, const ledger *entry, gv_error *err)
+{
+    verdict v;
+    bson_t members;
+    gv_status status = compare(s, entry, &v, err);
+
+    if (status != GV_OK) {
+        return status;
+    }
+    bson_init(&members);
+    snapshot_doc_verdict(&v, plat_wall_ms(s->config.clock), &members);
+    status = set_members(s, id, false, &members, err);
+    bson_destroy(&members);
+    if (status == GV_OK) {
+        s->counts.complete += v.complete;
+        s->counts.incomplete += !v.complete;
+        say(id, &v, &entry->claim);
+    }
+    return status;
+}
+
+static gv_status look_after(sink *s, snapshot_entry *e, gv_error *err)
+{
+    looked_up seen;
+    gv_status status = look_up(s, e->id, &seen, err);
+
+    if (status != GV_OK) {
+        return status;
+    }
+    if (seen.found && seen.doc.has_ledger) {
+        bool verdict_needed = e->flags & (SNAPSHOT_CHANGED | SNAPSHOT_FORCED) ||
+                              strcmp(seen.doc.state, "pending") == 0;
+        status = verdict_needed ? give_verdict(s, e->id, &seen.doc.entry, err)
+                                : set_recheck(s, e->id, false, err);
+        if (status == GV_OK && !(e->flags & SNAPSHOT_WANTED)) {
+            snapshot_table_remove(&s->snapshots, e); /* the next record of it opens it anew */
+            return GV_OK;
+        }
+        e->opened_ms = 0;
+    }
+    if (status == GV_OK) {
+        /* What was added while this round waited is for the next one. */
+        e->flags &= e->flags & SNAPSHOT_WANTED ? ~(unsigned)SNAPSHOT_DUE : 0u;
+    }
+    return status;
+}
+
+gv_status sink_verify(sink *s, gv_error *err)
+{
+    uint64_t now = plat_mono_ms(s->config.clock);
+    gv_status status;
+
+    if (!s->active) {
+        if (s->overflowed && !snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED)) {
+            status = ask_store(s, err);
+            if (status != GV_OK) {
+                return status;
+            }
+        }
+        if (!snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED)) {
+            return GV_OK;
+        }
+        if (now < s->next_round_ms && !snapshot_table_with(&s->snapshots, SNAPSHOT_FORCED)) {
+            return GV_AGAIN;
+        }
+        status = begin_round(s, err);
+        if (status != GV_OK) {
+            return status;
+        }
+        s->next_look_ms = now + LOOK_MS;
+        return GV_AGAIN;
+    }
+    if (!s->reached) {
+        if (now < s->next_look_ms) {
+            return GV_AGAIN;
+        }
+        s->next_look_ms = now + LOOK_MS;
+        status = ask_broker(s, false, check_mark, err);
+        s->reached = status == GV_OK && s->marks.count == 0;
+        return status == GV_OK ? GV_AGAIN : status;
+    }
+    snapshot_entry *due = snapshot_table_with(&s->snapshots, SNAPSHOT_DUE);
+    if (due) {
+        status = look_after(s, due, err);
+        return status == GV_OK ? GV_AGAIN : status;
+    }
+    s->active = false;
+    s->next_round_ms = now + ROUND_MS;
+    return snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED) || s->overflowed ? GV_AGAIN : GV_OK;
+}
+
+/* --- is there anything left to read? --- */
+
+static gv_status is_read(sink *s, uint8_t topic, const kafka_partition *p, gv_error *err)
+{
+    (void)s, (void)topic, (void)err;
+    return p->high <= p->low || p->committed >= p->high ? GV_OK : GV_AGAIN;
+}
+
+gv_status sink_idle(sink *s, gv_error *err)
+{
+    return s->item_count != 0 ? GV_AGAIN : ask_broker(s, true, is_read, err);
+}

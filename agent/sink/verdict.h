@@ -1,0 +1,52 @@
+/* verdict.h - is a snapshot complete? The ledger entry against what the store holds; no I/O.
+ *
+ * Memory: a bit for each position the ledger counts, VERDICT_POSITIONS_MAX at most (a ledger that
+ *         counts more is still judged by number and digest, but what is missing is not named).
+ */
+#ifndef GAVEL_SINK_VERDICT_H
+#define GAVEL_SINK_VERDICT_H
+
+#include "platform/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VERDICT_RANGES_MAX    32
+#define VERDICT_POSITIONS_MAX (UINT64_C(64) * 1024 * 1024)
+
+typedef struct {
+    char state[32]; /* "complete", or why the agent could not send it all */
+    uint64_t records;
+    uint64_t rejects;
+    uint64_t digest; /* sum of codec_digest() over the records, modulo 2^64 */
+} verdict_claim;
+
+typedef struct {
+    uint64_t first;
+    uint64_t last; /* included */
+} verdict_range;
+
+typedef struct {
+    bool complete;
+    char reason[160]; /* "" when complete */
+    uint64_t stored;  /* records, copies included */
+    uint64_t copies;
+    uint64_t rejects;
+    uint64_t missing;                         /* records that are not there */
+    verdict_range ranges[VERDICT_RANGES_MAX]; /* the first of their positions */
+    uint32_t range_count;
+} verdict;
+
+typedef struct tally tally;
+
+/* NULL when there is no memory. */
+tally *tally_open(const verdict_claim *claim);
+void tally_close(tally *t);
+
+/* One stored record; a copy comes after the document it belongs to, in order of arrival. */
+void tally_record(tally *t, bool copy, int64_t position, int64_t digest);
+void tally_reject(tally *t);
+
+void tally_verdict(const tally *t, verdict *out);
+
+#endif
