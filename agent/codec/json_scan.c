@@ -17,7 +17,7 @@ const char *const json_kind_name[JSON_KINDS] = {
     "nothing", "null", "a boolean", "a number", "a string", "an array", "an object",
 };
 
-const uint8_t *json_fail(json_reader *r, const uint8_t *at, const char *expected)
+const uint8_t *json_scan_fail(json_reader *r, const uint8_t *at, const char *expected)
 {
     r->stop = JSON_BAD;
     r->at = at;
@@ -25,28 +25,29 @@ const uint8_t *json_fail(json_reader *r, const uint8_t *at, const char *expected
     return NULL;
 }
 
-const uint8_t *json_short(json_reader *r)
+const uint8_t *json_scan_short(json_reader *r)
 {
     r->stop = JSON_SHORT;
     r->at = r->end;
     return NULL;
 }
 
-const uint8_t *json_space(json_reader *r, const uint8_t *p)
+const uint8_t *json_scan_space(json_reader *r, const uint8_t *p)
 {
     while (p != r->end && json_is_space(*p))
         p++;
-    return p == r->end ? json_short(r) : p;
+    return p == r->end ? json_scan_short(r) : p;
 }
 
-const uint8_t *json_expect(json_reader *r, const uint8_t *p, uint8_t byte, const char *expected)
+const uint8_t *json_scan_expect(json_reader *r, const uint8_t *p, uint8_t byte,
+                                const char *expected)
 {
-    p = json_next(r, p);
+    p = json_scan_next(r, p);
     if (!p)
         return NULL;
     if (*p != byte)
-        return json_fail(r, p, expected);
-    return json_next(r, p + 1);
+        return json_scan_fail(r, p, expected);
+    return json_scan_next(r, p + 1);
 }
 
 static int hex_digit(uint8_t c)
@@ -61,7 +62,7 @@ static int hex_digit(uint8_t c)
 static const uint8_t *check_escape(json_reader *r, const uint8_t *p)
 {
     if (++p == r->end)
-        return json_short(r);
+        return json_scan_short(r);
     switch (*p) {
     case '"':
     case '\\':
@@ -75,13 +76,13 @@ static const uint8_t *check_escape(json_reader *r, const uint8_t *p)
     case 'u':
         for (int i = 0; i < 4; i++) {
             if (++p == r->end)
-                return json_short(r);
+                return json_scan_short(r);
             if (hex_digit(*p) < 0)
-                return json_fail(r, p, "a hexadecimal digit");
+                return json_scan_fail(r, p, "a hexadecimal digit");
         }
         return p + 1;
     default:
-        return json_fail(r, p, "an escape that JSON knows");
+        return json_scan_fail(r, p, "an escape that JSON knows");
     }
 }
 
@@ -94,7 +95,7 @@ static uint64_t special_bytes(uint64_t word)
     return ((quote - ONES) | (backslash - ONES) | (word - ONES * 0x20)) & ~word & HIGHS;
 }
 
-const uint8_t *json_string(json_reader *r, const uint8_t *p, json_text *text)
+const uint8_t *json_scan_string(json_reader *r, const uint8_t *p, json_text *text)
 {
     const uint8_t *begin = ++p;
     uint64_t high = 0;
@@ -113,7 +114,7 @@ const uint8_t *json_string(json_reader *r, const uint8_t *p, json_text *text)
             p += 8;
         }
         if (p == r->end)
-            return json_short(r);
+            return json_scan_short(r);
         if (*p == '"')
             break;
         if (*p == '\\') {
@@ -122,7 +123,7 @@ const uint8_t *json_string(json_reader *r, const uint8_t *p, json_text *text)
             if (!p)
                 return NULL;
         } else if (*p < 0x20) {
-            return json_fail(r, p, "no control character within a string");
+            return json_scan_fail(r, p, "no control character within a string");
         } else {
             high |= *p++ & 0x80;
         }
@@ -135,12 +136,12 @@ const uint8_t *json_string(json_reader *r, const uint8_t *p, json_text *text)
 static const uint8_t *digits(json_reader *r, const uint8_t *p)
 {
     if (p == r->end)
-        return json_short(r);
+        return json_scan_short(r);
     if (*p < '0' || *p > '9')
-        return json_fail(r, p, "a digit");
+        return json_scan_fail(r, p, "a digit");
     while (p != r->end && *p >= '0' && *p <= '9')
         p++;
-    return p == r->end ? json_short(r) : p;
+    return p == r->end ? json_scan_short(r) : p;
 }
 
 /* Exact: the sum is kept below zero, whose range is the larger one. */
@@ -157,7 +158,7 @@ static bool read_integer(const uint8_t *p, const uint8_t *end, bool negative, in
     return true;
 }
 
-const uint8_t *json_read_number(json_reader *r, const uint8_t *p, json_number *number)
+const uint8_t *json_scan_number(json_reader *r, const uint8_t *p, json_number *number)
 {
     const uint8_t *begin = p, *first = p + (*p == '-');
 
@@ -165,7 +166,7 @@ const uint8_t *json_read_number(json_reader *r, const uint8_t *p, json_number *n
     if (!p)
         return NULL;
     if (*first == '0' && p - first > 1)
-        return json_fail(r, first + 1, "no digit after a leading zero");
+        return json_scan_fail(r, first + 1, "no digit after a leading zero");
     number->integer = *p != '.' && *p != 'e' && *p != 'E';
     if (number->integer)
         number->overflow = !read_integer(first, p, *begin == '-', &number->value);
@@ -186,15 +187,15 @@ const uint8_t *json_read_number(json_reader *r, const uint8_t *p, json_number *n
     return p;
 }
 
-const uint8_t *json_literal(json_reader *r, const uint8_t *p)
+const uint8_t *json_scan_literal(json_reader *r, const uint8_t *p)
 {
     const char *word = *p == 'n' ? "null" : *p == 't' ? "true" : "false";
 
     for (; *word; word++, p++) {
         if (p == r->end)
-            return json_short(r);
+            return json_scan_short(r);
         if (*p != (uint8_t)*word)
-            return json_fail(r, p, "null, true or false");
+            return json_scan_fail(r, p, "null, true or false");
     }
     return p;
 }
@@ -204,9 +205,9 @@ static const uint8_t *skip_name(json_reader *r, const uint8_t *p)
     json_text name;
 
     if (*p != '"')
-        return json_fail(r, p, "a member's name in quotes");
-    p = json_string(r, p, &name);
-    return p ? json_expect(r, p, ':', "a colon") : NULL;
+        return json_scan_fail(r, p, "a member's name in quotes");
+    p = json_scan_string(r, p, &name);
+    return p ? json_scan_expect(r, p, ':', "a colon") : NULL;
 }
 
 static const uint8_t *skip_container(json_reader *r, const uint8_t *p)
@@ -219,17 +220,17 @@ static const uint8_t *skip_container(json_reader *r, const uint8_t *p)
         return NULL;
     }
     r->depth_left--;
-    p = json_next(r, p + 1);
+    p = json_scan_next(r, p + 1);
     if (p && *p == close)
         goto closed;
     while (p) {
         if (object && !(p = skip_name(r, p)))
             break;
-        if (!(p = json_skip(r, p)) || !(p = json_next(r, p)))
+        if (!(p = json_scan_value(r, p)) || !(p = json_scan_next(r, p)))
             break;
         if (*p == close)
             goto closed;
-        p = json_expect(r, p, ',', object ? "a comma or }" : "a comma or ]");
+        p = json_scan_expect(r, p, ',', object ? "a comma or }" : "a comma or ]");
     }
     return NULL;
 closed:
@@ -237,24 +238,24 @@ closed:
     return p + 1;
 }
 
-const uint8_t *json_skip(json_reader *r, const uint8_t *p)
+const uint8_t *json_scan_value(json_reader *r, const uint8_t *p)
 {
     json_text text;
     json_number number;
 
     switch (json_kind_of[*p]) {
     case JSON_STRING:
-        return json_string(r, p, &text);
+        return json_scan_string(r, p, &text);
     case JSON_NUMBER:
-        return json_read_number(r, p, &number);
+        return json_scan_number(r, p, &number);
     case JSON_NULL:
     case JSON_BOOLEAN:
-        return json_literal(r, p);
+        return json_scan_literal(r, p);
     case JSON_ARRAY:
     case JSON_OBJECT:
         return skip_container(r, p);
     default:
-        return json_fail(r, p, "a value");
+        return json_scan_fail(r, p, "a value");
     }
 }
 

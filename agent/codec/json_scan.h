@@ -54,19 +54,20 @@ typedef enum {
 extern const uint8_t json_kind_of[256];
 extern const char *const json_kind_name[JSON_KINDS];
 
-const uint8_t *json_string(json_reader *r, const uint8_t *p, json_text *text);
-const uint8_t *json_read_number(json_reader *r, const uint8_t *p, json_number *number);
-const uint8_t *json_literal(json_reader *r, const uint8_t *p); /* null, true, false */
-const uint8_t *json_skip(json_reader *r, const uint8_t *p);    /* any value */
+const uint8_t *json_scan_string(json_reader *r, const uint8_t *p, json_text *text);
+const uint8_t *json_scan_number(json_reader *r, const uint8_t *p, json_number *number);
+const uint8_t *json_scan_literal(json_reader *r, const uint8_t *p); /* null, true, false */
+const uint8_t *json_scan_value(json_reader *r, const uint8_t *p);   /* any value */
 
 /* Passes white space; NULL where the bytes end. */
-const uint8_t *json_space(json_reader *r, const uint8_t *p);
+const uint8_t *json_scan_space(json_reader *r, const uint8_t *p);
 
 /* Passes white space, `byte`, white space. */
-const uint8_t *json_expect(json_reader *r, const uint8_t *p, uint8_t byte, const char *expected);
+const uint8_t *json_scan_expect(json_reader *r, const uint8_t *p, uint8_t byte,
+                                const char *expected);
 
-const uint8_t *json_fail(json_reader *r, const uint8_t *at, const char *expected);
-const uint8_t *json_short(json_reader *r);
+const uint8_t *json_scan_fail(json_reader *r, const uint8_t *at, const char *expected);
+const uint8_t *json_scan_short(json_reader *r);
 
 /* Appends the text as UTF-8: escapes resolved; lone surrogates and ill-formed bytes become U+FFFD
  * and are added to *replaced. False when it does not fit; a part may then have been appended. */
@@ -80,11 +81,11 @@ static inline bool json_is_space(uint8_t c)
 }
 
 /* The next byte that is no white space; NULL where the bytes end. */
-static inline const uint8_t *json_next(json_reader *r, const uint8_t *p)
+static inline const uint8_t *json_scan_next(json_reader *r, const uint8_t *p)
 {
     if (p != r->end && *p > ' ')
         return p;
-    return json_space(r, p);
+    return json_scan_space(r, p);
 }
 
 #endif

@@ -76,7 +76,7 @@ static const uint8_t *refuse_kind(record_encoder *e, const uint8_t *p, const pla
     json_kind kind = json_kind_of[*p];
 
     if (kind == JSON_NOTHING)
-        return json_fail(&e->in, p, "a value");
+        return json_scan_fail(&e->in, p, "a value");
     snprintf(e->reason, sizeof e->reason, "expected %s%s, found %s",
              n->kind == SCHEMA_UNION ? "another branch of the " : "", schema_kind_name(n->kind),
              json_kind_name[kind]);
@@ -155,7 +155,7 @@ static const uint8_t *put_integer(record_encoder *e, const uint8_t *p, const pla
 
     if (json_kind_of[*p] != JSON_NUMBER)
         return refuse_kind(e, p, n, at);
-    p = json_read_number(&e->in, p, &number);
+    p = json_scan_number(&e->in, p, &number);
     if (!p)
         return NULL;
     if (!number.integer)
@@ -177,7 +177,7 @@ static const uint8_t *put_floating(record_encoder *e, const uint8_t *p, const pl
 
     if (json_kind_of[*p] != JSON_NUMBER)
         return refuse_kind(e, p, n, at);
-    p = json_read_number(&e->in, p, &number);
+    p = json_scan_number(&e->in, p, &number);
     if (!p)
         return NULL;
     /* strtod() wants an end; the body's free room serves for the copy. */
@@ -201,7 +201,7 @@ static const uint8_t *put_boolean(record_encoder *e, const uint8_t *p, const pla
 
     if (json_kind_of[*p] != JSON_BOOLEAN)
         return refuse_kind(e, p, n, at);
-    p = json_literal(&e->in, p);
+    p = json_scan_literal(&e->in, p);
     if (p && !avro_put_boolean(&e->body, value))
         return refuse_size(e);
     return p;
@@ -210,7 +210,7 @@ static const uint8_t *put_boolean(record_encoder *e, const uint8_t *p, const pla
 static const uint8_t *put_null(record_encoder *e, const uint8_t *p, const plan_node *n,
                                const where *at)
 {
-    return *p == 'n' ? json_literal(&e->in, p) : refuse_kind(e, p, n, at);
+    return *p == 'n' ? json_scan_literal(&e->in, p) : refuse_kind(e, p, n, at);
 }
 
 static const uint8_t *put_string(record_encoder *e, const uint8_t *p, const plan_node *n,
@@ -221,7 +221,7 @@ static const uint8_t *put_string(record_encoder *e, const uint8_t *p, const plan
 
     if (*p != '"')
         return refuse_kind(e, p, n, at);
-    p = json_string(&e->in, p, &text);
+    p = json_scan_string(&e->in, p, &text);
     if (!p)
         return NULL;
     if (text.plain)
@@ -238,10 +238,12 @@ static bool narrow(gv_buf *body, size_t from)
     size_t to = from;
 
     for (size_t i = from; i < body->len; i++) {
-        uint8_t c = body->data[i];
+        unsigned c = body->data[i];
         if (c > 0xC3)
             return false;
-        body->data[to++] = c < 0x80 ? c : (uint8_t)(c << 6 | (body->data[++i] & 0x3F));
+        if (c >= 0x80)
+            c = c << 6 | (body->data[++i] & 0x3Fu);
+        body->data[to++] = (uint8_t)c;
     }
     body->len = to;
     return true;
@@ -258,7 +260,7 @@ static const uint8_t *put_bytes(record_encoder *e, const uint8_t *p, const plan_
 
     if (*p != '"')
         return refuse_kind(e, p, n, at);
-    p = json_string(&e->in, p, &text);
+    p = json_scan_string(&e->in, p, &text);
     if (!p)
         return NULL;
     if (!fixed && !avro_reserve(body, &mark))
@@ -344,7 +346,7 @@ static const uint8_t *put_enum(record_encoder *e, const uint8_t *p, const plan_n
     if (symbol >= 0) {
         p += 2 + n->names[symbol].len;
     } else {
-        p = json_string(&e->in, p, &text);
+        p = json_scan_string(&e->in, p, &text);
         if (!p)
             return NULL;
         if (text.escaped)
@@ -388,7 +390,7 @@ static int32_t number_branch(record_encoder *e, const uint8_t *p, const plan_nod
     static const schema_kind order[] = { SCHEMA_INT, SCHEMA_LONG, SCHEMA_DOUBLE, SCHEMA_FLOAT };
     json_number number;
 
-    if (!json_read_number(&e->in, p, &number))
+    if (!json_scan_number(&e->in, p, &number))
         return -1;
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
         for (uint32_t i = 0; i < n->count; i++)
@@ -425,7 +427,7 @@ static const uint8_t *open_container(record_encoder *e, const uint8_t *p)
         return NULL;
     }
     e->in.depth_left--;
-    return json_next(&e->in, p + 1);
+    return json_scan_next(&e->in, p + 1);
 }
 
 /* Ends the block of `count` items that begins at `mark`. */
@@ -439,13 +441,13 @@ static bool end_block(record_encoder *e, size_t mark, uint32_t count)
 static inline const uint8_t *next_item(record_encoder *e, const uint8_t *p, uint8_t close,
                                        const char *expected, bool *closed)
 {
-    p = json_next(&e->in, p);
+    p = json_scan_next(&e->in, p);
     if (!p)
         return NULL;
     if (*p == ',')
-        return json_next(&e->in, p + 1);
+        return json_scan_next(&e->in, p + 1);
     if (*p != close)
-        return json_fail(&e->in, p, expected);
+        return json_scan_fail(&e->in, p, expected);
     *closed = true;
     return p + 1;
 }
@@ -490,8 +492,8 @@ static const uint8_t *put_map_key(record_encoder *e, const uint8_t *p, uint32_t 
     gv_buf *body = &e->body;
 
     if (*p != '"')
-        return json_fail(&e->in, p, "a member's name in quotes");
-    p = json_string(&e->in, p, &here->name);
+        return json_scan_fail(&e->in, p, "a member's name in quotes");
+    p = json_scan_string(&e->in, p, &here->name);
     if (!p)
         return NULL;
     if (!avro_reserve(body, &mark) || !json_put_text(body, &here->name, &e->replaced))
@@ -502,7 +504,7 @@ static const uint8_t *put_map_key(record_encoder *e, const uint8_t *p, uint32_t 
         return refuse_name(e, here, name);
     if (!avro_prefix(body, mark, (int64_t)key.len))
         return refuse_size(e);
-    return json_expect(&e->in, p, ':', "a colon");
+    return json_scan_expect(&e->in, p, ':', "a colon");
 }
 
 static const uint8_t *put_map(record_encoder *e, const uint8_t *p, const plan_node *n,
@@ -595,17 +597,17 @@ static const uint8_t *unknown_member(record_encoder *e, const uint8_t *p, const 
     where here = { .up = up };
 
     if (*p != '"')
-        return json_fail(&e->in, p, "a member's name in quotes");
-    p = json_string(&e->in, p, &here.name);
+        return json_scan_fail(&e->in, p, "a member's name in quotes");
+    p = json_scan_string(&e->in, p, &here.name);
     if (!p)
         return NULL;
     if (here.name.escaped)
         *field = find_escaped_name(n, &here.name);
-    p = json_expect(&e->in, p, ':', "a colon");
+    p = json_scan_expect(&e->in, p, ':', "a colon");
     if (!p || *field >= 0)
         return p;
     const uint8_t *value = p;
-    p = json_skip(&e->in, p);
+    p = json_scan_value(&e->in, p);
     if (p && !put_extra(e, &here, gv_span_of(value, (size_t)(p - value))))
         return NULL;
     return p;
@@ -653,7 +655,7 @@ static const uint8_t *put_record(record_encoder *e, const uint8_t *p, const plan
     while (!closed) {
         int32_t found = *p == '"' ? find_name(n, next, p + 1, e->in.end) : -1;
         if (found >= 0)
-            p = json_expect(&e->in, p + 2 + n->names[found].len, ':', "a colon");
+            p = json_scan_expect(&e->in, p + 2 + n->names[found].len, ':', "a colon");
         else
             p = unknown_member(e, p, n, up, &found);
         if (!p)

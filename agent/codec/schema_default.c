@@ -53,7 +53,7 @@ static outcome encode_bytes(const schema_node *type, const char *text, gv_buf *o
             return MISMATCH;
         if (count == sizeof bytes)
             return TOO_LONG;
-        bytes[count++] = length == 1 ? p[0] : (uint8_t)(p[0] << 6 | (p[1] & 0x3F));
+        bytes[count++] = (uint8_t)(length == 1 ? p[0] : p[0] << 6 | (p[1] & 0x3F));
         p += length;
     }
     if (type->kind == SCHEMA_BYTES)

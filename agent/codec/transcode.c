@@ -199,7 +199,7 @@ static const uint8_t *check_value(transcoder *t, uint32_t depth)
 
     in->end = t->text.data + t->text.len;
     in->depth_left = t->limits.depth - depth;
-    return json_skip(in, t->text.data);
+    return json_scan_value(in, t->text.data);
 }
 
 /* Encodes the object that t->text begins with. GV_OK with *end NULL: the text is too short or too
@@ -276,7 +276,7 @@ static gv_status take_name(transcoder *t, gv_error *err)
 
     t->place = AT_COLON;
     in->end = t->text.data + t->text.len;
-    if (!t->too_long && !json_string(in, t->text.data, &name))
+    if (!t->too_long && !json_scan_string(in, t->text.data, &name))
         return not_json(t, in->at, in->expected, err);
     t->name.len = 0;
     if (t->too_long || !json_put_text(&t->name, &name, &replaced))

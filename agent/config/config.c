@@ -137,19 +137,19 @@ static bool same_sources(const gv_config *a, const gv_config *b)
 }
 
 size_t config_diff(const gv_config *a, const gv_config *b, config_program program,
-                   void (*changed)(void *ctx, const char *path, bool needs_restart), void *ctx)
+                   void (*changed)(void *ctx, const char *path), void *ctx)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
         const config_info *info = &config_infos[i];
         if ((info->programs & program) && !same_option(a, b, info)) {
-            changed(ctx, info->path, info->restart);
+            changed(ctx, info->path);
             count++;
         }
     }
     if ((program & CONFIG_AGENT) && !same_sources(a, b)) {
-        changed(ctx, "sources", false);
+        changed(ctx, "sources");
         count++;
     }
     return count;

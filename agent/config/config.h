@@ -123,7 +123,7 @@ void config_print(FILE *file, const gv_config *config, config_program program);
 
 /* Calls changed() for each option (and "sources") that differs; the number of calls. */
 size_t config_diff(const gv_config *a, const gv_config *b, config_program program,
-                   void (*changed)(void *ctx, const char *path, bool needs_restart), void *ctx);
+                   void (*changed)(void *ctx, const char *path), void *ctx);
 
 /* Help for each option of `program`, for a terminal; and the reference page, as Markdown. */
 void config_print_options(FILE *file, config_program program);

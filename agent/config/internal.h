@@ -30,7 +30,6 @@ typedef struct {
     int64_t max;
     const char *unit;
     config_program programs;
-    bool restart;
     const char *help;
 } config_info;
 

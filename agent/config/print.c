@@ -153,8 +153,7 @@ static void print_option(FILE *file, const char *prefix, const config_info *info
 
     config_expected(info, expected, sizeof expected);
     config_default(info, standard, sizeof standard);
-    snprintf(takes, sizeof takes, "Takes %s. Default: %s.%s", expected, standard,
-             info->restart ? " A change needs a restart." : "");
+    snprintf(takes, sizeof takes, "Takes %s. Default: %s.", expected, standard);
     fprintf(file, "\n  %s%s\n", prefix, info->path);
     print_wrapped(file, info->help);
     print_wrapped(file, takes);
@@ -220,7 +219,7 @@ static void print_row(FILE *file, const config_info *info, bool source)
     fputs(" | ", file);
     print_cell(file, standard);
     if (!source)
-        fprintf(file, " | %s | %s", programs, info->restart ? "restart" : "reload");
+        fprintf(file, " | %s", programs);
     fputs(" |\n", file);
 }
 
@@ -236,7 +235,9 @@ static const char reference_head[] =
     "file's "
     "contents; let only the program's user read it), `\"env:NAME\"` (an environment variable) or "
     "`\"credential:NAME\"` (a systemd credential).\n\n"
-    "The last column says what a change needs: a reload (SIGHUP) or a restart.\n";
+    "After a change: `gavel` reads the file again on SIGHUP (`systemctl reload gavel`) and takes "
+    "all of "
+    "it over, or goes on with the old one and says why; restart `gavel-sink`.\n";
 
 void config_print_reference(FILE *file)
 {
@@ -245,8 +246,8 @@ void config_print_reference(FILE *file)
         const config_group *group = &config_groups[g];
         fprintf(file, "\n## %s\n%s%s%s", group->heading, group->help[0] ? "\n" : "", group->help,
                 group->help[0] ? "\n" : "");
-        fputs("\n| Option | What it is for | Takes | Default | Program | Change |\n"
-              "|---|---|---|---|---|---|\n",
+        fputs("\n| Option | What it is for | Takes | Default | Program |\n"
+              "|---|---|---|---|---|\n",
               file);
         for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
             size_t len;
@@ -258,7 +259,7 @@ void config_print_reference(FILE *file)
     fprintf(
         file,
         "\n## Sources\n\nWhat the agent fetches: a list `\"sources\"` of up to %d objects with the "
-        "members below and up to %d realms in all. A change needs a reload.\n\n"
+        "members below and up to %d realms in all.\n\n"
         "| Member | What it is for | Takes | Default |\n|---|---|---|---|\n",
         CONFIG_SOURCES_MAX, CONFIG_REALMS_MAX);
     for (size_t i = 0; i < config_source_info_count; i++)

@@ -14,11 +14,9 @@
 #define DEFAULT_ENUM(value)   0, value
 #define DEFAULT_IDS(value)    0, value
 #define DEFAULT_HOUSES(value) 0, value
-#define APPLY_LIVE            false
-#define APPLY_RESTART         true
 
 const config_info config_infos[CONFIG_OPTIONS] = {
-#define OPTION(field, path, type, def, min, max, unit, programs, apply, help)                      \
+#define OPTION(field, path, type, def, min, max, unit, programs, help)                             \
     { path,                                                                                        \
       CONFIG_KIND_##type,                                                                          \
       offsetof(gv_config, field),                                                                  \
@@ -27,7 +25,6 @@ const config_info config_infos[CONFIG_OPTIONS] = {
       max,                                                                                         \
       unit,                                                                                        \
       CONFIG_##programs,                                                                           \
-      APPLY_##apply,                                                                               \
       help },
 #include "agent/config/options.def"
 };
@@ -40,7 +37,7 @@ const size_t config_group_count = sizeof config_groups / sizeof config_groups[0]
 
 const config_info config_source_infos[] = {
 #define SOURCE_OPTION(field, name, type, def, help)                                                \
-    { name, CONFIG_KIND_##type, 0, DEFAULT_##type(def), 0, 0, "", CONFIG_AGENT, false, help },
+    { name, CONFIG_KIND_##type, 0, DEFAULT_##type(def), 0, 0, "", CONFIG_AGENT, help },
 #include "agent/config/options.def"
 };
 const size_t config_source_info_count = sizeof config_source_infos / sizeof config_source_infos[0];

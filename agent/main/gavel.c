@@ -39,10 +39,9 @@ static void on_signal(void *arg, int signal_number)
     wishes->stop = true;
 }
 
-static void log_change(void *ctx, const char *path, bool needs_restart)
+static void log_change(void *ctx, const char *path)
 {
     (void)ctx;
-    (void)needs_restart; /* everything below the process starts anew */
     GV_LOG(GV_LOG_INFO, gv_kmsg("configuration changed"), gv_kstr("option", path));
 }
 

@@ -32,7 +32,7 @@ typedef struct {
 
 #define PIPELINE_BATCH_BYTES_MIN (16u * 1024u)
 #define PIPELINE_BATCHES_MIN     4u  /* fewer would stop the network while one is acknowledged */
-#define PIPELINE_BATCHES_ENOUGH  32u /* more do not make it faster: tests/bench */
+#define PIPELINE_BATCHES_ENOUGH  12u /* more do not make it faster: tests/bench */
 
 typedef struct {
     uint64_t bytes_in; /* JSON, after gzip */

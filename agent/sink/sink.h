@@ -101,6 +101,9 @@ void sink_forget(sink *s, const kafka_position *partitions, size_t count);
  * is, now or when more has been committed. Call between flushes. */
 gv_status sink_verify(sink *s, gv_error *err);
 
+/* Is the next verdict a matter of sink_verify() alone? False while it waits for the group. */
+bool sink_busy(const sink *s);
+
 /* Has everything there is been read and committed by the group? GV_OK or GV_AGAIN. */
 gv_status sink_idle(sink *s, gv_error *err);
 

@@ -352,6 +352,11 @@ gv_status sink_verify(sink *s, gv_error *err)
     return snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED) || s->overflowed ? GV_AGAIN : GV_OK;
 }
 
+bool sink_busy(const sink *s)
+{
+    return s->active && s->reached;
+}
+
 /* --- is there anything left to read? --- */
 
 static gv_status is_read(sink *s, uint8_t topic, const kafka_partition *p, gv_error *err)

@@ -99,10 +99,9 @@ static char *print(const gv_config *config, config_program program, size_t *len)
     return text;
 }
 
-static void differs(void *ctx, const char *path, bool needs_restart)
+static void differs(void *ctx, const char *path)
 {
     (void)ctx;
-    (void)needs_restart;
     fprintf(stderr, "%s differs\n", path);
 }
 
