@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define CODEC_ARENA_BYTES (96u * 1024u) /* two schemas and a plan; checked when they are read */
+#define RECORD_BYTES_MAX  (32u * 1024u) /* real ones are below 1 KiB; a longer one is a reject */
 #define BATCH_SLACK_BYTES 2048u /* a body's growth over its JSON text: bound fields, defaults */
 
 typedef enum {
@@ -54,6 +55,7 @@ struct pipeline {
 static transcode_limits limits_for(size_t batch_bytes)
 {
     transcode_limits limits = transcode_default_limits();
+    limits.record_bytes = RECORD_BYTES_MAX;
     size_t room = batch_bytes - BATCH_ENTRY_OVERHEAD - BATCH_SLACK_BYTES;
     if (limits.record_bytes > room)
         limits.record_bytes = room;
