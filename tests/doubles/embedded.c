@@ -2,8 +2,8 @@
  *
  * The broker is librdkafka's mock cluster; the registry speaks the part of the Confluent REST API
  * that gavel uses. Both forget everything at the end. Prints one line of JSON when ready:
- * {"brokers":"127.0.0.1:PORT","registry":"http://127.0.0.1:PORT"}, and runs until standard input
- * ends or SIGTERM comes.
+ * {"brokers":"127.0.0.1:PORT","registry":"http://127.0.0.1:PORT"}, and runs until SIGTERM.
+ * The broker keeps about 5 MB of each partition: enough for a look, not for work.
  *
  * usage: gavel-embedded [TOPIC_PREFIX]     (default: auctions)
  */
@@ -12,11 +12,11 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <microhttpd.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SCHEMAS_MAX 64
 #define BODY_MAX    (256u * 1024u)
@@ -216,7 +216,12 @@ int main(int argc, char **argv)
     rd_kafka_t *handle = NULL;
     registry store = { .count = 0 };
     unsigned port = 0;
-    char ignored[256];
+    int signal_number;
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigprocmask(SIG_BLOCK, &ends, NULL); /* before threads start */
     rd_kafka_mock_cluster_t *cluster = start_broker(&handle, argc > 1 ? argv[1] : "auctions");
     struct MHD_Daemon *daemon = cluster ? serve(&store, &port) : NULL;
     if (!daemon) {
@@ -226,8 +231,7 @@ int main(int argc, char **argv)
     printf("{\"brokers\":\"%s\",\"registry\":\"http://127.0.0.1:%u\"}\n",
            rd_kafka_mock_cluster_bootstraps(cluster), port);
     fflush(stdout);
-    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0)
-        ; /* the end of standard input is the end */
+    sigwait(&ends, &signal_number);
     MHD_stop_daemon(daemon);
     rd_kafka_mock_cluster_destroy(cluster);
     rd_kafka_destroy(handle);
