@@ -1,4 +1,5 @@
 """The command line: which services, which command, which exit code."""
+
 import argparse
 import os
 import shlex
@@ -106,18 +107,36 @@ def env(services):
             say(f"export {name}={shlex.quote(str(value))}")
 
 
-COMMANDS = {"up": up, "start": up, "down": down, "stop": down, "restart": restart, "kill": kill,
-            "wipe": wipe, "status": status, "env": env}
+COMMANDS = {
+    "up": up,
+    "start": up,
+    "down": down,
+    "stop": down,
+    "restart": restart,
+    "kill": kill,
+    "wipe": wipe,
+    "status": status,
+    "env": env,
+}
 
 
 def main(words):
-    parser = argparse.ArgumentParser(prog="services", description=HELP,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="services", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=[*COMMANDS, "install"], metavar="command")
-    parser.add_argument("service", nargs="*", choices=[[], *KINDS], metavar="kafka|registry|mongo",
-                        help="only these (default: all)")
-    parser.add_argument("--secure", action="store_true",
-                        help="up: Kafka also listens with SSL, SASL_PLAINTEXT and SASL_SSL")
+    parser.add_argument(
+        "service",
+        nargs="*",
+        choices=[[], *KINDS],
+        metavar="kafka|registry|mongo",
+        help="only these (default: all)",
+    )
+    parser.add_argument(
+        "--secure",
+        action="store_true",
+        help="up: Kafka also listens with SSL, SASL_PLAINTEXT and SASL_SSL",
+    )
     given = parser.parse_args(words)
     if given.secure:
         os.environ["GAVEL_KAFKA_SECURE"] = "1"
@@ -125,7 +144,9 @@ def main(words):
         if given.command == "install":
             install()
             return 0
-        services = [kind() for name, kind in KINDS.items() if not given.service or name in given.service]
+        services = [
+            kind() for name, kind in KINDS.items() if not given.service or name in given.service
+        ]
         if given.command in ("env", "status"):
             COMMANDS[given.command](services)
         else:

@@ -1,4 +1,5 @@
 """Places, errors and small helpers that every part shares."""
+
 import contextlib
 import fcntl
 import os
@@ -15,11 +16,13 @@ MIB = 1024 * 1024
 
 class ServiceError(Exception):
     """Something failed; the text says what, where, and what to do."""
+
     exit_code = 1
 
 
 class NotToBeHad(ServiceError):
     """A server cannot be had on this machine (no java, no package registry ...): use embedded parts."""
+
     exit_code = 3
 
 
@@ -76,15 +79,23 @@ def run_logged(what, command, log, timeout_s=900, **options):
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as out:
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out,
-                                  stderr=subprocess.STDOUT, timeout=timeout_s, **options)
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                **options,
+            )
         except subprocess.TimeoutExpired:
             raise NotToBeHad(f"{what} took longer than {timeout_s} s (log: {log})") from None
         except OSError as error:
             raise NotToBeHad(f"{what}: cannot run {command[0]}: {error.strerror}") from None
     if done.returncode != 0:
-        raise NotToBeHad(f"{what} failed: is the package registry reachable? Log: {log}\n"
-                         f"{last_lines(log, 5)}")
+        raise NotToBeHad(
+            f"{what} failed: is the package registry reachable? Log: {log}\n"
+            f"{last_lines(log, 5)}"
+        )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 """`services install`: the packages that starting the servers needs, through apt."""
+
 import os
 import re
 import shutil
@@ -11,7 +12,9 @@ from .service import java
 
 def candidate(package):
     """The version that apt would install, as text, or None."""
-    text = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False).stdout
+    text = subprocess.run(
+        ["apt-cache", "policy", package], capture_output=True, text=True, check=False
+    ).stdout
     found = re.search(r"Candidate: (\S+)", text)
     return found.group(1) if found and found.group(1) != "(none)" else None
 
@@ -21,8 +24,11 @@ def missing_packages():
     try:
         java()
     except NotToBeHad:
-        wanted.append("openjdk-17-jre-headless" if candidate("openjdk-17-jre-headless")
-                      else "default-jre-headless")
+        wanted.append(
+            "openjdk-17-jre-headless"
+            if candidate("openjdk-17-jre-headless")
+            else "default-jre-headless"
+        )
     if not shutil.which("mvn"):
         wanted.append("maven")
     if not shutil.which("openssl"):
@@ -38,8 +44,10 @@ def missing_packages():
 
 def install():
     if not shutil.which("apt-get"):
-        raise ServiceError("install: this machine has no apt-get; install Java 17 or newer, Maven, Go 1.21 or "
-                           "newer (or mongod) and openssl in its own way")
+        raise ServiceError(
+            "install: this machine has no apt-get; install Java 17 or newer, Maven, Go 1.21 or "
+            "newer (or mongod) and openssl in its own way"
+        )
     as_root = [] if os.geteuid() == 0 else ["sudo"]
     if as_root and not shutil.which("sudo"):
         raise ServiceError("install: needs root; run it as root, or install sudo")
@@ -52,7 +60,10 @@ def install():
     if not wanted:
         return
     say("installing " + " ".join(wanted))
-    done = subprocess.run([*as_root, "apt-get", "-q", "-y", "install", "--no-install-recommends", *wanted],
-                          env=quiet, check=False)
+    done = subprocess.run(
+        [*as_root, "apt-get", "-q", "-y", "install", "--no-install-recommends", *wanted],
+        env=quiet,
+        check=False,
+    )
     if done.returncode != 0:
         raise NotToBeHad("install: apt-get could not install " + " ".join(wanted) + " (see above)")

@@ -1,4 +1,5 @@
 """Apache Kafka: one node that is broker and controller (KRaft), from the official Maven artifacts."""
+
 import base64
 import hashlib
 import os
@@ -24,7 +25,11 @@ class Kafka(Service):
     def __init__(self):
         super().__init__()
         self.controller_port = self.port + 1
-        self.secure_ports = {"SSL": self.port + 2, "SASL_PLAINTEXT": self.port + 3, "SASL_SSL": self.port + 4}
+        self.secure_ports = {
+            "SSL": self.port + 2,
+            "SASL_PLAINTEXT": self.port + 3,
+            "SASL_SSL": self.port + 4,
+        }
         # Once switched on, the secure listeners stay until `wipe`: a restart must not take them away.
         self.secure_mark = self.directory / "secure"
         if os.environ.get("GAVEL_KAFKA_SECURE", "") not in ("", "0"):
@@ -33,8 +38,9 @@ class Kafka(Service):
             self.wants_secure = self.secure_mark.exists()
 
     def title(self):
-        return "Apache Kafka " + re.search(r"kafka_2\.13</artifactId>\s*<version>([^<]+)",
-                                           POM.read_text()).group(1)
+        return "Apache Kafka " + re.search(
+            r"kafka_2\.13</artifactId>\s*<version>([^<]+)", POM.read_text()
+        ).group(1)
 
     def own_address(self):
         return f"{LOOPBACK}:{self.port}"
@@ -46,14 +52,18 @@ class Kafka(Service):
         probe.kafka(host.strip("[]"), int(port))
 
     def ports(self):
-        return [self.port, self.controller_port] + (list(self.secure_ports.values()) if self.wants_secure else [])
+        return [self.port, self.controller_port] + (
+            list(self.secure_ports.values()) if self.wants_secure else []
+        )
 
     def is_new(self):
         return not (self.data / "meta.properties").exists()
 
     def needs_restart(self):
         running = self.process.record() or {}
-        if self.wants_secure and not any("secure.properties" in word for word in running.get("command", [])):
+        if self.wants_secure and not any(
+            "secure.properties" in word for word in running.get("command", [])
+        ):
             return "to add the secure listeners"
         return None
 
@@ -65,24 +75,47 @@ class Kafka(Service):
         version = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
         with made_once(f"kafka-{version}") as (directory, make):
             if make:
-                run_logged("downloading Apache Kafka with Maven",
-                           [maven(), "-q", "-B", "-C", "-f", POM, "dependency:copy-dependencies",
-                            "-DincludeScope=runtime", f"-DoutputDirectory={directory}"],
-                           directory.parent / "kafka-download.log")
+                run_logged(
+                    "downloading Apache Kafka with Maven",
+                    [
+                        maven(),
+                        "-q",
+                        "-B",
+                        "-C",
+                        "-f",
+                        POM,
+                        "dependency:copy-dependencies",
+                        "-DincludeScope=runtime",
+                        f"-DoutputDirectory={directory}",
+                    ],
+                    directory.parent / "kafka-download.log",
+                )
         return directory.parent / f"kafka-{version}"
 
     def _java(self, *words):
         heap = os.environ.get("GAVEL_KAFKA_HEAP") or "384m"
-        return [self.java, f"-Xmx{heap}", "-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError",
-                f"-Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.properties'}",
-                "-cp", f"{self.jars}/*", *words]
+        return [
+            self.java,
+            f"-Xmx{heap}",
+            "-Xms64m",
+            "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            f"-Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.properties'}",
+            "-cp",
+            f"{self.jars}/*",
+            *words,
+        ]
 
     def command(self):
         if self.wants_secure:
             tls.make_certificates(self.directory / "tls")
             self.secure_mark.touch()
-        properties = self.directory / ("secure.properties" if self.wants_secure else "server.properties")
-        write_whole(properties, "".join(f"{key}={value}\n" for key, value in self._settings().items()))
+        properties = self.directory / (
+            "secure.properties" if self.wants_secure else "server.properties"
+        )
+        write_whole(
+            properties, "".join(f"{key}={value}\n" for key, value in self._settings().items())
+        )
         properties.chmod(0o600)
         if self.is_new():
             self._format(properties)
@@ -91,12 +124,26 @@ class Kafka(Service):
     def _format(self, properties):
         """Writes the cluster's id and the SCRAM users into an empty data directory."""
         cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-        users = [word for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
-                 for user, password in ((USER, PASSWORD), (STRANGER, STRANGER_PASSWORD))
-                 for word in ("--add-scram", f"{mechanism}=[name={user},password={password}]")]
-        run_logged("formatting Kafka's data directory",
-                   self._java("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster,
-                              "-c", str(properties), *users), self.directory / "format.log")
+        users = [
+            word
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+            for user, password in ((USER, PASSWORD), (STRANGER, STRANGER_PASSWORD))
+            for word in ("--add-scram", f"{mechanism}=[name={user},password={password}]")
+        ]
+        run_logged(
+            "formatting Kafka's data directory",
+            self._java(
+                "kafka.tools.StorageTool",
+                "format",
+                "--ignore-formatted",
+                "-t",
+                cluster,
+                "-c",
+                str(properties),
+                *users,
+            ),
+            self.directory / "format.log",
+        )
 
     def _settings(self):
         settings = {
@@ -129,20 +176,24 @@ class Kafka(Service):
 
     def _secure_settings(self):
         certificates = self.directory / "tls"
-        plain = ("org.apache.kafka.common.security.plain.PlainLoginModule required "
-                 f'user_{USER}="{PASSWORD}" user_{STRANGER}="{STRANGER_PASSWORD}";')
+        plain = (
+            "org.apache.kafka.common.security.plain.PlainLoginModule required "
+            f'user_{USER}="{PASSWORD}" user_{STRANGER}="{STRANGER_PASSWORD}";'
+        )
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-        listeners = "".join(f",{kind}://{LOOPBACK}:{port}" for kind, port in self.secure_ports.items())
+        listeners = "".join(
+            f",{kind}://{LOOPBACK}:{port}" for kind, port in self.secure_ports.items()
+        )
         settings = {
             "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}"
-                         + listeners,
+            + listeners,
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,"
-                                              "SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
+            "SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": certificates / "server.pem",
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": certificates / "ca.pem",
-            "ssl.client.auth": "requested",
+            "listener.name.ssl.ssl.client.auth": "requested",
             "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
             # Everybody but the stranger may do everything: so a refusal can be tested, too.
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -159,8 +210,16 @@ class Kafka(Service):
         if self.named() or not self.wants_secure:
             return {}
         certificates = self.directory / "tls"
-        addresses = {f"GAVEL_KAFKA_{kind}": f"{LOOPBACK}:{port}" for kind, port in self.secure_ports.items()}
-        return dict(addresses, GAVEL_KAFKA_USER=USER, GAVEL_KAFKA_PASSWORD=PASSWORD,
-                    GAVEL_KAFKA_STRANGER=STRANGER, GAVEL_KAFKA_STRANGER_PASSWORD=STRANGER_PASSWORD,
-                    GAVEL_KAFKA_CA=certificates / "ca.pem", GAVEL_KAFKA_CLIENT_CERT=certificates / "client.crt",
-                    GAVEL_KAFKA_CLIENT_KEY=certificates / "client.key")
+        addresses = {
+            f"GAVEL_KAFKA_{kind}": f"{LOOPBACK}:{port}" for kind, port in self.secure_ports.items()
+        }
+        return dict(
+            addresses,
+            GAVEL_KAFKA_USER=USER,
+            GAVEL_KAFKA_PASSWORD=PASSWORD,
+            GAVEL_KAFKA_STRANGER=STRANGER,
+            GAVEL_KAFKA_STRANGER_PASSWORD=STRANGER_PASSWORD,
+            GAVEL_KAFKA_CA=certificates / "ca.pem",
+            GAVEL_KAFKA_CLIENT_CERT=certificates / "client.crt",
+            GAVEL_KAFKA_CLIENT_KEY=certificates / "client.key",
+        )

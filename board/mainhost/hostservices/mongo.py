@@ -1,4 +1,5 @@
 """MongoDB: mongod where it is installed, else FerretDB on SQLite, built from ../ferretdb with Go."""
+
 import hashlib
 import os
 import platform
@@ -10,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from . import probe
-from .common import HERE, LOOPBACK, NotToBeHad, ServiceError, made_once, run_logged
+from .common import HERE, LOOPBACK, NotToBeHad, ServiceError, cache_dir, made_once, run_logged
 from .service import Service
 
 SOURCE = HERE / "ferretdb"
@@ -36,14 +37,15 @@ class Mongo(Service):
         if choice not in ("", "mongod", "ferretdb"):
             raise ServiceError(f"GAVEL_MONGO_SERVER={choice}: expected mongod or ferretdb")
         self.mongod = shutil.which("mongod") if choice != "ferretdb" else None
-        if choice == "mongod" and not self.mongod:
-            raise NotToBeHad("GAVEL_MONGO_SERVER=mongod, but mongod is not installed")
+        self.wants_mongod = choice == "mongod"
         # The two do not read each other's files.
         self.data = self.directory / ("data-mongod" if self.mongod else "data-ferretdb")
 
     def title(self):
         if self.mongod:
-            text = subprocess.run([self.mongod, "--version"], capture_output=True, text=True, check=False).stdout
+            text = subprocess.run(
+                [self.mongod, "--version"], capture_output=True, text=True, check=False
+            ).stdout
             found = re.search(r"version v?(\S+)", text)
             return "MongoDB " + (found.group(1) if found else "of unknown version")
         version = re.search(r"FerretDB/FerretDB (v\S+)", (SOURCE / "go.mod").read_text()).group(1)
@@ -56,13 +58,24 @@ class Mongo(Service):
         probe.mongo(address)
 
     def prepare(self):
+        if self.wants_mongod and not self.mongod:
+            raise NotToBeHad("GAVEL_MONGO_SERVER=mongod, but mongod is not installed")
         if not self.mongod:
             self.ferretdb = built_ferretdb()
 
     def command(self):
         if self.mongod:
-            return [self.mongod, "--dbpath", str(self.data), "--bind_ip", LOOPBACK, "--port", str(self.port),
-                    "--wiredTigerCacheSizeGB", "0.25"]
+            return [
+                self.mongod,
+                "--dbpath",
+                str(self.data),
+                "--bind_ip",
+                LOOPBACK,
+                "--port",
+                str(self.port),
+                "--wiredTigerCacheSizeGB",
+                "0.25",
+            ]
         return [str(self.ferretdb), "-listen", f"{LOOPBACK}:{self.port}", "-data", str(self.data)]
 
 
@@ -74,17 +87,29 @@ def built_ferretdb():
         go, settings = go_command()
         with made_once(name) as (directory, make):
             if make:
-                run_logged("building FerretDB with Go",
-                           [go, "build", "-p", "2", "-trimpath", "-buildvcs=false", "-mod=readonly",
-                            "-o", str(directory / "ferretdb"), "."],
-                           directory.parent / "ferretdb-build.log", cwd=SOURCE,
-                           env=dict(os.environ, CGO_ENABLED="0", **settings))
+                run_logged(
+                    "building FerretDB with Go",
+                    [
+                        go,
+                        "build",
+                        "-p",
+                        "2",
+                        "-trimpath",
+                        "-buildvcs=false",
+                        "-mod=readonly",
+                        "-o",
+                        str(directory / "ferretdb"),
+                        ".",
+                    ],
+                    directory.parent / "ferretdb-build.log",
+                    cwd=SOURCE,
+                    env=dict(os.environ, CGO_ENABLED="0", **settings),
+                )
         found = directory.parent / name
     return found / "ferretdb"
 
 
 def cached(name):
-    from .common import cache_dir
     path = cache_dir() / name
     return path if path.is_dir() else None
 
@@ -93,10 +118,16 @@ def go_command():
     """(go, environment for it)"""
     go = shutil.which("go")
     if go:
-        text = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+        text = subprocess.run(
+            [go, "env", "GOVERSION"], capture_output=True, text=True, check=False
+        ).stdout
         version = tuple(int(part) for part in re.findall(r"\d+", text)[:2])
-        wanted = tuple(int(part) for part in
-                       re.search(r"^go (\d+)\.(\d+)", (SOURCE / "go.mod").read_text(), re.M).groups())
+        wanted = tuple(
+            int(part)
+            for part in re.search(
+                r"^go (\d+)\.(\d+)", (SOURCE / "go.mod").read_text(), re.M
+            ).groups()
+        )
         if version >= wanted:
             return go, {}
         if version >= GO_SELF_UPDATING:
@@ -115,7 +146,11 @@ def fetched_go():
         proxy = next(word for word in proxies if word.startswith("http")).rstrip("/")
         with made_once(name) as (directory, make):
             if make:
-                unpack_go(f"{proxy}/golang.org/toolchain/@v/v0.0.1-{name}.zip", GO_SHA256[machine], directory)
+                unpack_go(
+                    f"{proxy}/golang.org/toolchain/@v/v0.0.1-{name}.zip",
+                    GO_SHA256[machine],
+                    directory,
+                )
     return str(cached(name) / "bin" / "go")
 
 
@@ -125,9 +160,13 @@ def unpack_go(url, sha256, directory):
         with urllib.request.urlopen(url, timeout=60) as reply, open(archive, "wb") as out:
             shutil.copyfileobj(reply, out)
     except OSError as error:
-        raise NotToBeHad(f"go is missing or older than 1.21, and {url} could not be fetched: {error}") from None
+        raise NotToBeHad(
+            f"go is missing or older than 1.21, and {url} could not be fetched: {error}"
+        ) from None
     if hashlib.sha256(archive.read_bytes()).hexdigest() != sha256:
-        raise ServiceError(f"{url} does not have the expected sha256 {sha256}: nothing of it is used")
+        raise ServiceError(
+            f"{url} does not have the expected sha256 {sha256}: nothing of it is used"
+        )
     with zipfile.ZipFile(archive) as packed:
         for entry in packed.infolist():
             _, _, path = entry.filename.partition("/")[2].partition("/")

@@ -3,6 +3,7 @@
 Sources: the Kafka protocol guide (ApiVersions, Metadata), the Confluent Schema Registry API, the
 MongoDB wire protocol (OP_MSG) and BSON. Every function raises NoAnswer with the reason, or returns.
 """
+
 import base64
 import http.client
 import json
@@ -44,7 +45,7 @@ def _kafka_ask(connection, api_key, api_version, body):
     client = b"gavel-services"
     request = struct.pack(">hhih", api_key, api_version, correlation, len(client)) + client + body
     connection.sendall(struct.pack(">i", len(request)) + request)
-    size, = struct.unpack(">i", _receive(connection, 4))
+    (size,) = struct.unpack(">i", _receive(connection, 4))
     if not 4 <= size <= REPLY_MAX_BYTES:
         raise NoAnswer("what listens there does not speak the Kafka protocol")
     reply = _receive(connection, size)
@@ -59,7 +60,7 @@ def kafka(host, port):
     with _connect(host, port) as connection:
         try:
             reply = _kafka_ask(connection, api_versions, 0, b"")
-            error, = struct.unpack(">h", reply[:2])
+            (error,) = struct.unpack(">h", reply[:2])
             if error != 0:
                 raise NoAnswer(f"ApiVersions was answered with error {error}")
             no_topics_no_creation = struct.pack(">ib", 0, 0)
@@ -77,7 +78,9 @@ def registry(base_url):
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     request = urllib.request.Request(address + "/subjects")
     if parts.username is not None:
-        user = urllib.parse.unquote(parts.username) + ":" + urllib.parse.unquote(parts.password or "")
+        user = (
+            urllib.parse.unquote(parts.username) + ":" + urllib.parse.unquote(parts.password or "")
+        )
         request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -86,7 +89,9 @@ def registry(base_url):
     except urllib.error.HTTPError as error:
         raise NoAnswer(f"GET {address}/subjects was answered with {error.code}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise NoAnswer(f"no answer from {address}/subjects: {getattr(error, 'reason', error)}") from None
+        raise NoAnswer(
+            f"no answer from {address}/subjects: {getattr(error, 'reason', error)}"
+        ) from None
     if not isinstance(subjects, list):
         raise NoAnswer(f"GET {address}/subjects did not give a list of subjects")
 
@@ -101,12 +106,17 @@ def mongo(url):
     connection = _connect(host, int(port or 27017))
     try:
         if "true" in (options.get("tls"), options.get("ssl")):
-            connection = ssl.create_default_context(
-                cafile=options.get("tlsCAFile")).wrap_socket(connection, server_hostname=host)
-        command = b"\x10hello\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0"
+            connection = ssl.create_default_context(cafile=options.get("tlsCAFile")).wrap_socket(
+                connection, server_hostname=host
+            )
+        command = (
+            b"\x10hello\0" + struct.pack("<i", 1) + b"\x02$db\0" + struct.pack("<i", 6) + b"admin\0"
+        )
         document = struct.pack("<i", len(command) + 5) + command + b"\0"
         op_msg = 2013
-        connection.sendall(struct.pack("<iiiiib", 21 + len(document), 1, 0, op_msg, 0, 0) + document)
+        connection.sendall(
+            struct.pack("<iiiiib", 21 + len(document), 1, 0, op_msg, 0, 0) + document
+        )
         size, _, _, op_code = struct.unpack("<iiii", _receive(connection, 16))
         if op_code != op_msg or not 16 < size <= REPLY_MAX_BYTES:
             raise NoAnswer("what listens there does not speak the MongoDB protocol")

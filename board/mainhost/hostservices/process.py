@@ -3,6 +3,7 @@
 A pid alone may by now belong to somebody else, so the record also holds the process's start time and
 the machine's boot id; a process is ours only while all three agree. Only such a process gets a signal.
 """
+
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ def start_ticks(pid):
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = stat[stat.rindex(")") + 2:].split()  # the name before it may hold spaces and brackets
+    fields = stat[stat.rindex(")") + 2 :].split()  # the name before it may hold spaces and brackets
     return None if fields[0] in "ZX" else int(fields[19])
 
 
@@ -52,17 +53,29 @@ class Process:
             return None
         if self.child:
             self.child.poll()  # a child that died is a zombie until it is asked for
-        return record["pid"] if start_ticks(record["pid"]) == record["start_ticks"] else None
+        started = start_ticks(record["pid"])
+        return record["pid"] if started is not None and started == record["start_ticks"] else None
 
     def start(self, command, details):
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_MAX_BYTES:
             self.log.replace(self.directory / "log.old")
         with open(self.log, "ab") as log:
-            self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                          cwd=self.directory, start_new_session=True)
-        record = dict(details, pid=self.child.pid, start_ticks=start_ticks(self.child.pid),
-                      boot_id=boot_id(), command=[str(word) for word in command])
+            self.child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+            )
+        record = dict(
+            details,
+            pid=self.child.pid,
+            start_ticks=start_ticks(self.child.pid),
+            boot_id=boot_id(),
+            command=[str(word) for word in command],
+        )
         write_whole(self.record_path, json.dumps(record, indent=1) + "\n")
 
     def end(self, how=signal.SIGTERM, patience_s=20):

@@ -1,4 +1,5 @@
 """A Schema Registry: Apicurio Registry, which speaks the Confluent API under /apis/ccompat/v7."""
+
 import json
 import tarfile
 import urllib.request
@@ -37,10 +38,19 @@ class Registry(Service):
         name = f"apicurio-{VERSION}"
         with made_once(name) as (directory, make):
             if make:
-                run_logged("downloading Apicurio Registry with Maven",
-                           [maven(), "-q", "-B", "-C", "dependency:copy",
-                            f"-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all",
-                            f"-DoutputDirectory={directory}"], directory.parent / f"{name}-download.log")
+                run_logged(
+                    "downloading Apicurio Registry with Maven",
+                    [
+                        maven(),
+                        "-q",
+                        "-B",
+                        "-C",
+                        "dependency:copy",
+                        f"-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all",
+                        f"-DoutputDirectory={directory}",
+                    ],
+                    directory.parent / f"{name}-download.log",
+                )
                 archive = directory / f"apicurio-registry-app-{VERSION}-all.tar.gz"
                 with tarfile.open(archive) as packed:
                     # Pythons before 3.11.4 have no filters; the archive came over a checked checksum.
@@ -66,15 +76,25 @@ class Registry(Service):
             "apicurio.datasource.jdbc.min-size": 1,
             "apicurio.datasource.jdbc.max-size": 8,
         }
-        return [self.java, "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                "-XX:+ExitOnOutOfMemoryError", *(f"-D{key}={value}" for key, value in settings.items()),
-                "-jar", f"{self.home}/apicurio-registry-app-{VERSION}-runner.jar"]
+        return [
+            self.java,
+            "-Xmx192m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+ExitOnOutOfMemoryError",
+            *(f"-D{key}={value}" for key, value in settings.items()),
+            "-jar",
+            f"{self.home}/apicurio-registry-app-{VERSION}-runner.jar",
+        ]
 
     def after_first_start(self):
         """Confluent's default, which Apicurio does not share."""
-        request = urllib.request.Request(self.own_address() + "/config", method="PUT",
-                                         data=json.dumps({"compatibility": "BACKWARD"}).encode(),
-                                         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
+        request = urllib.request.Request(
+            self.own_address() + "/config",
+            method="PUT",
+            data=json.dumps({"compatibility": "BACKWARD"}).encode(),
+            headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
+        )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=probe.TIMEOUT_S):
             pass

@@ -1,12 +1,22 @@
 """What the three servers have in common: prepare, start, wait until it answers, stop."""
+
 import os
+import re
 import shutil
 import signal
+import subprocess
 import time
 
 from . import probe
-from .common import (LOOPBACK, NotToBeHad, ServiceError, last_lines, number_from_env, say,
-                     services_dir)
+from .common import (
+    LOOPBACK,
+    NotToBeHad,
+    ServiceError,
+    last_lines,
+    number_from_env,
+    say,
+    services_dir,
+)
 from .process import Process
 
 POLL_S = 0.1
@@ -14,8 +24,9 @@ POLL_S = 0.1
 
 class Service:
     """A server that this program can start. Subclasses fill in what differs."""
-    name = ""            # as the user types it
-    address_env = ""     # names an existing server to be used instead
+
+    name = ""  # as the user types it
+    address_env = ""  # names an existing server to be used instead
     port_env = ""
     default_port = 0
 
@@ -78,9 +89,11 @@ class Service:
         try:
             self.ask(self.named())
         except (probe.NoAnswer, ValueError) as error:
-            raise ServiceError(f"{self.name}: {self.address_env}={self.named()} names a server that does "
-                               f"not answer: {error}. Start it, or unset {self.address_env} to get one "
-                               "here.") from None
+            raise ServiceError(
+                f"{self.name}: {self.address_env}={self.named()} names a server that does "
+                f"not answer: {error}. Start it, or unset {self.address_env} to get one "
+                "here."
+            ) from None
         say(f"{self.name:<9} {self.named():<46} yours ({self.address_env}); it answers")
 
     def launch(self):
@@ -89,7 +102,8 @@ class Service:
             if not probe.port_is_free(LOOPBACK, port):
                 raise ServiceError(
                     f"{self.name}: port {port} is taken by {probe.port_owner(port)}. Stop that, or choose "
-                    f"another port with {self.port_env}, or use that server with {self.address_env}.")
+                    f"another port with {self.port_env}, or use that server with {self.address_env}."
+                )
         new = self.is_new()
         self.data.mkdir(parents=True, exist_ok=True)
         try:
@@ -106,8 +120,10 @@ class Service:
         deadline = started_s + patience_s
         while True:
             if self.process.pid() is None:
-                raise ServiceError(f"{self.name}: it ended while starting. Its log, {self.process.log}, "
-                                   f"ends:\n{last_lines(self.process.log)}")
+                raise ServiceError(
+                    f"{self.name}: it ended while starting. Its log, {self.process.log}, "
+                    f"ends:\n{last_lines(self.process.log)}"
+                )
             try:
                 self.ask(self.own_address())
                 break
@@ -115,12 +131,15 @@ class Service:
                 if time.monotonic() > deadline:
                     raise ServiceError(
                         f"{self.name}: no right answer within {patience_s} s ({error}); it is left running. "
-                        f"Its log, {self.process.log}, ends:\n{last_lines(self.process.log)}") from None
+                        f"Its log, {self.process.log}, ends:\n{last_lines(self.process.log)}"
+                    ) from None
             time.sleep(POLL_S)
         if new:
             self.after_first_start()
-        say(f"{self.name:<9} {self.own_address():<46} {self.title()}, ready after "
-            f"{time.monotonic() - started_s:.1f} s")
+        say(
+            f"{self.name:<9} {self.own_address():<46} {self.title()}, ready after "
+            f"{time.monotonic() - started_s:.1f} s"
+        )
 
     def stop(self, how=signal.SIGTERM):
         ended = self.process.end(how)
@@ -146,17 +165,23 @@ class Service:
 
 def java():
     """The java to use, which must be 17 or newer."""
-    import re
-    import subprocess
     home = os.environ.get("JAVA_HOME")
-    found = f"{home}/bin/java" if home and os.access(f"{home}/bin/java", os.X_OK) else shutil.which("java")
+    found = (
+        f"{home}/bin/java"
+        if home and os.access(f"{home}/bin/java", os.X_OK)
+        else shutil.which("java")
+    )
     if not found:
-        raise NotToBeHad("java is missing: run `board/mainhost/services install`, or install a Java 17")
+        raise NotToBeHad(
+            "java is missing: run `board/mainhost/services install`, or install a Java 17"
+        )
     text = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', text)
     if not version or int(version.group(1)) < 17:
-        raise NotToBeHad(f"{found} is not a Java 17 or newer: run `board/mainhost/services install`, or set "
-                         "JAVA_HOME")
+        raise NotToBeHad(
+            f"{found} is not a Java 17 or newer: run `board/mainhost/services install`, or set "
+            "JAVA_HOME"
+        )
     return found
 
 
