@@ -343,9 +343,9 @@ gv_status plan_build(const schema *s, const plan_binding *bindings, size_t bindi
     if (st == GV_OK)
         st = bind(&b, type, p, root, bindings, binding_count);
     if (st == GV_OK)
-        st = find_extra(&b, type, p, root, extra_field);
-    if (st == GV_OK)
         st = find_key(&b, type, p, root, key_field);
+    if (st == GV_OK)
+        st = find_extra(&b, type, p, root, extra_field);
     *out = p;
     return st;
 }
