@@ -392,28 +392,77 @@ static gv_status ask_committed(kafka_consumer *c, const char *topic, int timeout
     return GV_OK;
 }
 
+/* Takes the answer to ask_offsets(); `high` says which of the two it was. */
+static gv_status take_offsets(rd_kafka_event_t *event, const char *topic, bool high,
+                              kafka_partition *out, size_t count, gv_error *err)
+{
+    const rd_kafka_ListOffsets_result_t *result =
+        event ? rd_kafka_event_ListOffsets_result(event) : NULL;
+    const rd_kafka_ListOffsetsResultInfo_t **infos;
+    size_t n = 0;
+
+    if (!result || rd_kafka_event_error(event))
+        return gv_fail(err, GV_IO, "no offsets of topic %s: %s", topic,
+                       event ? rd_kafka_event_error_string(event) : "no answer in time");
+    infos = rd_kafka_ListOffsets_result_infos(result, &n);
+    for (size_t i = 0; i < n; i++) {
+        const rd_kafka_topic_partition_t *at =
+            rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
+
+        if (at->err)
+            return gv_fail(err, GV_IO, "no offsets of topic %s [%d]: %s", topic,
+                           (int)at->partition, rd_kafka_err2str(at->err));
+        if (at->partition >= 0 && (size_t)at->partition < count)
+            *(high ? &out[at->partition].high : &out[at->partition].low) = at->offset;
+    }
+    return GV_OK;
+}
+
+/* All partitions in one request a broker: one each would wait behind the fetches one by one. */
+static gv_status ask_offsets(kafka_consumer *c, const char *topic, bool high, int timeout_ms,
+                             kafka_partition *out, size_t count, gv_error *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(c->rk);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(c->rk, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+
+    rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms > 0 ? timeout_ms : 1, NULL, 0);
+    rd_kafka_error_t *refused = rd_kafka_AdminOptions_set_isolation_level(
+        options, RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED); /* as the consumer reads */
+    if (refused)
+        rd_kafka_error_destroy(refused);
+    for (size_t i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(list, topic, (int32_t)i)->offset =
+            high ? RD_KAFKA_OFFSET_SPEC_LATEST : RD_KAFKA_OFFSET_SPEC_EARLIEST;
+    rd_kafka_ListOffsets(c->rk, list, options, answers);
+
+    rd_kafka_event_t *event = rd_kafka_queue_poll(answers, timeout_ms + 100);
+    gv_status status = take_offsets(event, topic, high, out, count, err);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(answers);
+    rd_kafka_topic_partition_list_destroy(list);
+    return status;
+}
+
 gv_status kafka_partitions(kafka_consumer *c, const char *topic, uint32_t timeout_ms,
                            kafka_partition *out, size_t cap, size_t *count, gv_error *err)
 {
     int64_t end = kafka_now_ms() + timeout_ms;
     gv_status status = count_partitions(c, topic, (int)timeout_ms, count, err);
+    size_t known = *count < cap ? *count : cap;
 
-    for (size_t i = 0; status == GV_OK && i < *count && i < cap; i++) {
-        int64_t left = end - kafka_now_ms();
-        rd_kafka_resp_err_t code;
-
+    for (size_t i = 0; i < known; i++)
         out[i] = (kafka_partition){ (int32_t)i, 0, 0, -1 };
-        code = rd_kafka_query_watermark_offsets(c->rk, topic, (int32_t)i, &out[i].low, &out[i].high,
-                                                left > 0 ? (int)left : 0);
-        if (code)
-            status = gv_fail(err, GV_IO, "no offsets of topic %s [%zu]: %s", topic, i,
-                             rd_kafka_err2str(code));
-    }
-    if (status == GV_OK && *count) {
+    /* What is committed first: it can then not be beyond the end that is asked for later. */
+    for (int step = 0; status == GV_OK && known && step < 3; step++) {
         int64_t left = end - kafka_now_ms();
+        int wait = left > 0 ? (int)left : 0;
 
-        status = ask_committed(c, topic, left > 0 ? (int)left : 0, out, *count < cap ? *count : cap,
-                               err);
+        status = step == 0 ? ask_committed(c, topic, wait, out, known, err)
+                           : ask_offsets(c, topic, step == 2, wait, out, known, err);
     }
     return status;
 }

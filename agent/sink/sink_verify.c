@@ -198,7 +198,9 @@ static gv_status begin_round(sink *s, gv_error *err)
     for (size_t i = 0; i < s->snapshots.capacity; i++) {
         snapshot_entry *e = &s->snapshots.entries[i];
         if (e->used && e->flags & SNAPSHOT_WANTED) {
-            e->flags = (e->flags & ~(unsigned)SNAPSHOT_WANTED) | SNAPSHOT_DUE;
+            unsigned due =
+                e->flags & SNAPSHOT_FORCED ? SNAPSHOT_DUE | SNAPSHOT_NEEDED : SNAPSHOT_DUE;
+            e->flags = (e->flags & SNAPSHOT_CHANGED) | due;
         }
     }
     s->active = true;
@@ -261,7 +263,8 @@ static void say(const char *id, const verdict *v, const verdict_claim *claim)
            gv_kuint("missing", v->missing), gv_kstr("reason", v->reason));
 }
 
-static gv_status give_verdict(sink *s, const char *id, const ledger *entry, gv_error *err)
+static gv_status give_verdict(sink *s, const char *id, const ledger *entry, bool *complete,
+                              gv_error *err)
 {
     verdict v;
     bson_t members;
@@ -275,6 +278,7 @@ static gv_status give_verdict(sink *s, const char *id, const ledger *entry, gv_e
     status = set_members(s, id, false, &members, err);
     bson_destroy(&members);
     if (status == GV_OK) {
+        *complete = v.complete;
         s->counts.complete += v.complete;
         s->counts.incomplete += !v.complete;
         say(id, &v, &entry->claim);
@@ -290,20 +294,22 @@ static gv_status look_after(sink *s, snapshot_entry *e, gv_error *err)
     if (status != GV_OK) {
         return status;
     }
-    if (seen.found && seen.doc.has_ledger) {
-        bool verdict_needed = e->flags & (SNAPSHOT_CHANGED | SNAPSHOT_FORCED) ||
-                              strcmp(seen.doc.state, "pending") == 0;
-        status = verdict_needed ? give_verdict(s, e->id, &seen.doc.entry, err)
-                                : set_recheck(s, e->id, false, err);
-        if (status == GV_OK && !(e->flags & SNAPSHOT_WANTED)) {
-            snapshot_table_remove(&s->snapshots, e); /* the next record of it opens it anew */
-            return GV_OK;
-        }
-        e->opened_ms = 0;
+    if (!seen.found || !seen.doc.has_ledger) {
+        e->flags &= SNAPSHOT_WANTED | SNAPSHOT_FORCED;
+        return GV_OK;
     }
-    if (status == GV_OK) {
-        /* What was added while this round waited is for the next one. */
-        e->flags &= e->flags & SNAPSHOT_WANTED ? ~(unsigned)SNAPSHOT_DUE : 0u;
+    bool needed = e->flags & (SNAPSHOT_CHANGED | SNAPSHOT_NEEDED | SNAPSHOT_FORCED) ||
+                  strcmp(seen.doc.state, "pending") == 0;
+    bool complete = false;
+    status = needed ? give_verdict(s, e->id, &seen.doc.entry, &complete, err)
+                    : set_recheck(s, e->id, false, err);
+    if (status == GV_OK && e->flags & SNAPSHOT_FORCED && !complete) {
+        /* Another ledger entry came while this round waited: its records may still be on their way,
+         * so it gets a round of its own. */
+        e->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
+    } else if (status == GV_OK) {
+        /* Records that came while this round waited were compared too; the next one opens it anew. */
+        snapshot_table_remove(&s->snapshots, e);
     }
     return status;
 }

@@ -15,7 +15,8 @@ enum {
     SNAPSHOT_WANTED = 1,  /* to be looked at in the next round */
     SNAPSHOT_DUE = 2,     /* to be looked at in this round */
     SNAPSHOT_CHANGED = 4, /* records were added since the last verdict */
-    SNAPSHOT_FORCED = 8   /* a verdict is needed in any case */
+    SNAPSHOT_FORCED = 8,  /* wanted, and a verdict is needed in any case */
+    SNAPSHOT_NEEDED = 16  /* the same in this round */
 };
 
 typedef struct snapshot_entry {
