@@ -10,6 +10,7 @@
 #include "gavel_version.h"
 #include "platform/log.h"
 #include "platform/notify.h"
+#include "platform/process.h"
 #include "schema_auction.h"
 #include "schema_reject.h"
 
@@ -107,7 +108,8 @@ static source_config make_source_config(agent *a)
                       .late_poll_max_ms = (uint64_t)c->api_late_poll_max_ms,
                       .retry_min_ms = (uint64_t)c->api_retry_min_ms,
                       .retry_max_ms = (uint64_t)c->api_retry_max_ms,
-                      .stale_after_ms = (uint64_t)c->api_stale_after_ms },
+                      .stale_after_ms =
+                          c->api_stale_after_ms ? (uint64_t)c->api_stale_after_ms : UINT64_MAX },
         .single_pass = a->setup.single_pass,
     };
 }
@@ -338,7 +340,8 @@ static void log_summary(const agent *a)
            gv_kuint("broken", s->broken), gv_kuint("failures", s->failures),
            gv_kuint("bytes_in", p->bytes_in), gv_kuint("records_acked", f->records_acked),
            gv_kuint("rejects", p->rejects), gv_kuint("refused", f->records_refused),
-           gv_kuint("resent", f->resent), gv_kuint("pauses", p->pauses));
+           gv_kuint("resent", f->resent), gv_kuint("pauses", p->pauses),
+           gv_kuint("peak_memory_kib", plat_peak_memory_kib()));
 }
 
 agent_end agent_run(const agent_setup *setup, gv_error *err)

@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -38,24 +39,29 @@ class Processes:
 
     def __init__(self):
         self.path = DIR / "running.json"
-        self.pids = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.seen = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def remember(self, name, what):
+        self.seen[name] = what
+        self.path.write_text(json.dumps(self.seen))
 
     def start(self, name, *command):
         with open(DIR / f"{name}.log", "ab") as log:
             child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL,
                                      stdout=log, stderr=log, start_new_session=True)
-        self.pids[name] = {"pid": child.pid, "started": birth(child.pid)}
-        self.path.write_text(json.dumps(self.pids))
-        return child
+        self.remember(name, {"pid": child.pid, "started": birth(child.pid)})
 
     def stop_all(self):
-        for name, seen in reversed(self.pids.items()):
-            if birth(seen["pid"]) != seen["started"]:
+        ours = self.seen.pop("services", False)
+        for name, child in reversed(self.seen.items()):
+            if birth(child["pid"]) != child["started"]:
                 continue  # gone, or the number belongs to another process now
-            os.kill(seen["pid"], signal.SIGTERM)
-            wait_until(lambda pid=seen["pid"], was=seen["started"]: birth(pid) != was,
+            os.kill(child["pid"], signal.SIGTERM)
+            wait_until(lambda pid=child["pid"], was=child["started"]: birth(pid) != was,
                        f"{name} to end", DIR / f"{name}.log")
-        self.pids = {}
+        if ours:
+            subprocess.run([SERVICES, "down"], check=False)
+        self.seen = {}
         self.path.unlink(missing_ok=True)
 
 
@@ -77,22 +83,23 @@ def wait_until(ready, what, log, seconds=READY_S):
 
 
 def run(name, *command, codes=(0,)):
-    """Runs a program to its end; its log goes to a file. Returns its peak memory in MiB."""
+    """Runs a program to its end; its log goes to a file. Returns the peak memory it reports, MiB."""
     log = DIR / f"{name}.log"
     with open(log, "ab") as out:
-        child = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out,
-                                 stderr=None if sys.stderr.isatty() else out)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode not in codes:
-        raise Failure(f"{name} ended with {child.returncode}; see {log}")
-    return used.ru_maxrss / 1024
+        done = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out,
+                              stderr=out, check=False)
+    if done.returncode not in codes:
+        raise Failure(f"{name} ended with {done.returncode}; see {log}")
+    peaks = re.findall(r"peak[ _]memory(?:_kib=| )(\d+)", log.read_text())
+    return int(peaks[-1]) / 1024
 
 
 # --- the servers -----------------------------------------------------------------------------------
 
-def real_servers():
+def real_servers(processes):
     """Addresses of the real servers, or None when they are not to be had here."""
+    running = subprocess.run([SERVICES, "status"], check=False, capture_output=True).returncode == 0
+    processes.remember("services", not running)
     for verb in ("install", "up"):
         done = subprocess.run([SERVICES, verb], check=False)
         if done.returncode == NOT_TO_BE_HAD:
@@ -170,7 +177,7 @@ def stand_in_config(said):
     return {"base_url": said["base_url"], "token_url": said["base_url"] + "/token",
             "ca_file": said["ca"], "client_id": secret("client_id", said["client_id"]),
             "client_secret": secret("client_secret", said["client_secret"]),
-            "stale_after_ms": 2**53 - 1}  # recorded snapshots are always old
+            "stale_after_ms": 0}  # recorded snapshots are always old
 
 
 def live_config():
@@ -266,7 +273,7 @@ def prepare():
 
 def start_servers(args, processes):
     step("servers")
-    servers = None if args.embedded else real_servers()
+    servers = None if args.embedded else real_servers(processes)
     if servers:
         return servers
     if not args.embedded:
@@ -312,17 +319,12 @@ def source_counts_until(data, hours):
     return {name: count for rows in by_series.values() for name, count in rows[:hours]}
 
 
-def stop(processes):
-    processes.stop_all()
-    subprocess.run([SERVICES, "down"], check=False)
-
-
 def main():
     args = parse()
     DIR.mkdir(parents=True, exist_ok=True)
     processes = Processes()
     if args.stop:
-        stop(processes)
+        processes.stop_all()
         return 0
     processes.stop_all()  # of an earlier --keep
     began = time.monotonic()
@@ -330,11 +332,11 @@ def main():
         whole = tour(args, processes)
     except (Failure, KeyboardInterrupt) as why:
         print(f"\nboard/quickstart: {why or 'interrupted'}", file=sys.stderr)
-        stop(processes)
+        processes.stop_all()
         return 1
     if not args.keep:
         step("stopping what was started")
-        stop(processes)
+        processes.stop_all()
     print(f"\n{'Every auction arrived, once.' if whole else 'NOT everything arrived: see above.'} "
           f"({time.monotonic() - began:.0f} s)")
     return 0 if whole else 1

@@ -5,6 +5,7 @@
 #include "platform/fs.h"
 #include "platform/mem.h"
 #include "platform/notify.h"
+#include "platform/process.h"
 #include "platform/span.h"
 
 #include <errno.h>
@@ -301,6 +302,25 @@ static void the_watchdog_is_fed_twice_as_often_as_it_asks(void **state)
     unsetenv("WATCHDOG_PID");
 }
 
+/* --- process.h -------------------------------------------------------------------------------- */
+static void peak_memory_counts_what_was_touched(void **state)
+{
+    const size_t grown_kib = 8 * 1024;
+    uint64_t before = plat_peak_memory_kib();
+    char *block = malloc(grown_kib * 1024);
+
+    (void)state;
+    assert_non_null(block);
+    memset(block, 1, grown_kib * 1024);
+    assert_int_equal(block[grown_kib * 1024 - 1], 1); /* keeps the block */
+    uint64_t grown = plat_peak_memory_kib();
+    free(block);
+    assert_true(before > 0);
+    assert_true(grown >= before + grown_kib / 2);
+    /* A peak does not go down; the kernel counts pages in small lots. */
+    assert_true(plat_peak_memory_kib() + 1024 >= grown);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +339,7 @@ int main(void)
         cmocka_unit_test(systemd_hears_each_notification),
         cmocka_unit_test(without_a_notify_socket_nothing_is_said),
         cmocka_unit_test(the_watchdog_is_fed_twice_as_often_as_it_asks),
+        cmocka_unit_test(peak_memory_counts_what_was_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
