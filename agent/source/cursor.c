@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define CURSOR_BYTES_MAX 1024
-#define EXACT_IN_DOUBLE  9007199254740992.0 /* 2^53 */
+#define TIME_MAX         253402300799.0 /* the end of the year 9999: as far as HTTP dates go */
 
 static bool cursor_path(const char *dir, const feed *f, const char *suffix, char *path, size_t cap)
 {
@@ -25,6 +25,13 @@ static bool etag_ok(const char *etag)
     return etag[len] == '\0' && len < HTTP_ETAG_MAX;
 }
 
+static bool time_ok(const cJSON *time)
+{
+    if (!cJSON_IsNumber(time) || !(time->valuedouble >= 1 && time->valuedouble <= TIME_MAX))
+        return false;
+    return (double)(int64_t)time->valuedouble == time->valuedouble;
+}
+
 static bool take_cursor(const cJSON *root, feed *f)
 {
     char name[FEED_NAME_MAX];
@@ -33,9 +40,8 @@ static bool take_cursor(const cJSON *root, feed *f)
     const cJSON *of = cJSON_GetObjectItemCaseSensitive(root, "feed");
     const cJSON *time = cJSON_GetObjectItemCaseSensitive(root, "last_modified");
     const cJSON *etag = cJSON_GetObjectItemCaseSensitive(root, "etag");
-    if (!cJSON_IsNumber(version) || version->valuedouble != 1.0 || !cJSON_IsString(of) ||
-        strcmp(of->valuestring, name) != 0 || !cJSON_IsNumber(time) || !(time->valuedouble > 0) ||
-        time->valuedouble >= EXACT_IN_DOUBLE || !cJSON_IsString(etag) ||
+    if (!time_ok(time) || !cJSON_IsNumber(version) || version->valuedouble != 1.0 ||
+        !cJSON_IsString(of) || strcmp(of->valuestring, name) != 0 || !cJSON_IsString(etag) ||
         !etag_ok(etag->valuestring))
         return false;
     f->last_modified = (int64_t)time->valuedouble;

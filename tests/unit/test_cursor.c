@@ -162,10 +162,12 @@ static void damaged_cursor_is_set_aside_with_a_warning_and_never_deleted(void **
         "{\"version\":1,\"feed\":\"eu/605/0\",\"last_modified\":5,\"etag\":\"\"}",
         "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":0,\"etag\":\"\"}",
         "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":-5,\"etag\":\"\"}",
-        "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":1e300,\"etag\":\"\"}",
+        "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":253402300800,\"etag\":\"\"}",
         "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":\"5\",\"etag\":\"\"}",
         "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":5}",
         "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":5,\"etag\":\"a\\r\\nX-Evil: 1\"}",
+        "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":0.5,\"etag\":\"\"}",
+        "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":1e300,\"etag\":\"\"}",
         "[]",
     };
     (void)state;
