@@ -228,6 +228,22 @@ def test_killed_mongo_keeps_what_it_acknowledged(services):
         assert sorted(d["_id"] for d in kept.find({})) == sorted(f"id{i}" for i in range(300))
 
 
+def test_mongo_answers_rightly_where_ferretdb_was_mended(services):
+    with pymongo.MongoClient(services.exports()["GAVEL_MONGO_URL"], timeoutMS=20000) as client:
+        mended = client["services_test"]["mended"]
+        mended.insert_many([{"_id": f"id{i}", "group": i % 2, "n": 1} for i in range(150)])
+        # More updates in one command than the server has database connections.
+        bulk = [pymongo.UpdateOne({"_id": f"id{i}"}, {"$inc": {"n": 1}}) for i in range(150)]
+        assert mended.bulk_write(bulk, ordered=False).modified_count == 150
+        groups = mended.aggregate([
+            {"$group": {"_id": "$group", "sum": {"$sum": "$n"}, "count": {"$sum": 1}}},
+            {"$sort": {"_id": 1}}])
+        assert list(groups) == [{"_id": 0, "sum": 150, "count": 75}, {"_id": 1, "sum": 150, "count": 75}]
+        plan = client["services_test"].command("explain", {"find": "mended", "filter": {"_id": "id7"}})
+        if "FerretDB" in services.do("status", "mongo"):
+            assert "USING INDEX" in str(plan)
+
+
 def sasl(exports, mechanism, user="gavel", password=None):
     return {"bootstrap.servers": exports["GAVEL_KAFKA_SASL_SSL"], "security.protocol": "SASL_SSL",
             "ssl.ca.location": exports["GAVEL_KAFKA_CA"], "sasl.mechanisms": mechanism,

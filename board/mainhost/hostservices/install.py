@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from .common import NotToBeHad, ServiceError, say
-from .mongo import GO_SELF_UPDATING
+from .ferretdb import GO_SELF_UPDATING
 from .service import java
 
 
