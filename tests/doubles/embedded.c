@@ -202,7 +202,10 @@ static rd_kafka_mock_cluster_t *start_broker(rd_kafka_t **handle, const char *pr
 {
     static const char *const suffixes[] = { "raw", "rejects", "snapshots", "dead-letters" };
     char text[512];
-    *handle = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(conf, "log_level", "3", NULL,
+                      0); /* it warns that it has no broker of its own */
+    *handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
     rd_kafka_mock_cluster_t *cluster = *handle ? rd_kafka_mock_cluster_new(*handle, 1) : NULL;
     for (size_t i = 0; cluster && i < sizeof suffixes / sizeof suffixes[0]; i++) {
         snprintf(text, sizeof text, "%s.%s", prefix, suffixes[i]);
