@@ -2,7 +2,6 @@
 
 #include "agent/codec/digest.h"
 #include "agent/codec/reject.h"
-
 #include "agent/source/feed.h"
 
 #include <assert.h>
@@ -157,12 +156,12 @@ gv_status intake_feed(intake *in, gv_span bytes, size_t *taken, gv_error *err)
 
 intake_verdict intake_end(intake *in, gv_error *err)
 {
-    size_t taken;
-    gv_status st = transcoder_feed(in->transcoder, gv_span_of("", 0), &taken, err);
+    gv_status st = transcoder_end(in->transcoder, err);
     if (st == GV_AGAIN)
         return INTAKE_WAIT; /* the last record still waits for room */
-    if (st == GV_OK)
-        st = transcoder_end(in->transcoder, err);
+    if (st == GV_OK && !in->realm_known)
+        st = gv_fail(err, GV_INVAL, "the body names no connected realm, asked was %u",
+                     in->snapshot.realm);
     if (st != GV_OK) {
         intake_abort(in);
         return INTAKE_BROKEN;

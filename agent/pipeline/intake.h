@@ -1,9 +1,9 @@
 /* intake.h - one snapshot on its way in: bytes to records, records to batches, guards.
  *
  * Guards, each of which makes the snapshot broken (never committed, no ledger entry): the body ends
- * early, is not JSON, has no auctions list, or belongs to another connected realm than the asked one.
- * Records of a realm are handed on only once the body has named that realm; a body that names it
- * after the auctions is looked through first and fetched again (INTAKE_LOOK_AGAIN).
+ * early, is not JSON, has no auctions list, or names another connected realm than the asked one, or
+ * none. Records of a realm are handed on only once the body has named that realm; a body that names
+ * it after the auctions is looked through first and fetched again (INTAKE_LOOK_AGAIN).
  *
  * Memory:  intake_mem_needed() bytes each, handed in; batches from the pool.
  * Threads: the loop's.
