@@ -74,8 +74,8 @@ def last_lines(path, count=LOG_LINES_SHOWN):
     return "\n".join("    " + line[:400] for line in lines[-count:])
 
 
-def run_logged(what, command, log, timeout_s=900, **options):
-    """Runs a tool with its output in `log`; what it could not do is not to be had here."""
+def run_logged(what, command, log, timeout_s=900, error=ServiceError, hint="", **options):
+    """Runs a tool with its output in `log`; raises `error` when it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as out:
         try:
@@ -85,17 +85,21 @@ def run_logged(what, command, log, timeout_s=900, **options):
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 timeout=timeout_s,
+                check=False,
                 **options,
             )
         except subprocess.TimeoutExpired:
-            raise NotToBeHad(f"{what} took longer than {timeout_s} s (log: {log})") from None
-        except OSError as error:
-            raise NotToBeHad(f"{what}: cannot run {command[0]}: {error.strerror}") from None
+            raise error(f"{what} took longer than {timeout_s} s{hint} (log: {log})") from None
+        except OSError as reason:
+            raise error(f"{what}: cannot run {command[0]}: {reason.strerror}") from None
     if done.returncode != 0:
-        raise NotToBeHad(
-            f"{what} failed: is the package registry reachable? Log: {log}\n"
-            f"{last_lines(log, 5)}"
-        )
+        raise error(f"{what} failed{hint}. Log: {log}\n{last_lines(log, 5)}")
+
+
+def fetch_logged(what, command, log, **options):
+    """Runs a tool that needs a package registry; what it could not get is not to be had here."""
+    hint = ": is the package registry reachable?"
+    run_logged(what, command, log, error=NotToBeHad, hint=hint, **options)
 
 
 @contextlib.contextmanager

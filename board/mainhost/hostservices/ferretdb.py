@@ -11,7 +11,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from .common import HERE, NotToBeHad, ServiceError, cache_dir, made_once, run_logged
+from .common import HERE, NotToBeHad, ServiceError, cache_dir, fetch_logged, made_once
 
 SOURCE = HERE / "ferretdb"
 MODULE = "github.com/FerretDB/FerretDB"
@@ -86,7 +86,7 @@ def build(go, environment, directory):
         shutil.copy(SOURCE / name, sources)
 
     def run(what, *words):
-        run_logged(what, [go, *words], log, cwd=sources, env=environment)
+        fetch_logged(what, [go, *words], log, cwd=sources, env=environment)
 
     run("fetching FerretDB's sources", "mod", "download")
     copy_mended(go, environment, sources)

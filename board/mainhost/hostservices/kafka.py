@@ -7,7 +7,7 @@ import re
 import uuid
 
 from . import probe, tls
-from .common import HERE, LOOPBACK, made_once, run_logged, write_whole
+from .common import HERE, LOOPBACK, fetch_logged, made_once, run_logged, write_whole
 from .service import Service, java, maven
 
 # Known to everybody, and good on loopback for tests only.
@@ -75,7 +75,7 @@ class Kafka(Service):
         version = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
         with made_once(f"kafka-{version}") as (directory, make):
             if make:
-                run_logged(
+                fetch_logged(
                     "downloading Apache Kafka with Maven",
                     [
                         maven(),

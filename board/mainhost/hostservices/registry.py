@@ -5,7 +5,7 @@ import tarfile
 import urllib.request
 
 from . import probe
-from .common import LOOPBACK, made_once, run_logged
+from .common import LOOPBACK, fetch_logged, made_once
 from .service import Service, java, maven
 
 # The newest version that runs on Java 17: 3.1 and later want 21.
@@ -38,7 +38,7 @@ class Registry(Service):
         name = f"apicurio-{VERSION}"
         with made_once(name) as (directory, make):
             if make:
-                run_logged(
+                fetch_logged(
                     "downloading Apicurio Registry with Maven",
                     [
                         maven(),
