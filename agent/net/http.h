@@ -79,10 +79,6 @@ void http_cancel(http_transfer *transfer); /* without on_done */
 /* Does what is due; returns the next deadline (monotonic ms), UINT64_MAX for none. */
 uint64_t http_tick(http_client *client);
 
-/* The most memory a client with so many slots takes when all of them are busy with HTTPS: its own
- * buffers, libcurl's and mbedTLS's, and one parsed system CA bundle. */
-size_t http_memory_bytes(unsigned slots);
-
 /* The libraries' versions, for --version. */
 void http_versions(char *text, size_t cap);
 

@@ -659,14 +659,6 @@ uint64_t http_tick(http_client *client)
     return next;
 }
 
-/* --- figures ----------------------------------------------------------------------------------- */
-size_t http_memory_bytes(unsigned slots)
-{
-    /* Measured with tests/bench/http_memory. */
-    const size_t per_slot = sizeof(http_transfer) + gunzip_mem_bytes() + 96 * 1024;
-    return sizeof(http_client) + slots * per_slot + 1024 * 1024;
-}
-
 void http_versions(char *text, size_t cap)
 {
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
