@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "agent/registry/cache.h"
 #include "agent/registry/registry.h"
@@ -82,6 +83,11 @@ static void open_registry(void)
     if (registry_open(&config, client, &fs, &the_clock, schemas, schema_count, on_id, &reg, &reg,
                       &err) != GV_OK)
         fail_msg("%s", err.text);
+}
+
+static gv_status open_one(const registry_schema *schema)
+{
+    return registry_open(&config, client, &fs, &the_clock, schema, 1, NULL, NULL, &reg, NULL);
 }
 
 static void close_registry(void)
@@ -644,6 +650,72 @@ static void a_schema_is_fetched_by_its_id(void **state)
     assert_non_null(strstr(f.words, "JSON"));
 }
 
+/* --- a real registry, where there is one -------------------------------------------------------- */
+static void a_real_registry_answers_the_same_way(void **state)
+{
+    static const char *const v1 =
+        "{\"type\":\"record\",\"name\":\"A\",\n \"fields\":[{\"name\":\"x\",\"type\":\"long\"}]}";
+    static const char *const v2 =
+        "{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"x\",\"type\":"
+        "\"long\"},{\"name\":\"y\",\"type\":\"int\",\"default\":0}]}";
+    static const char *const broken =
+        "{\"type\":\"record\",\"name\":\"A\",\"fields\":[{\"name\":\"x\","
+        "\"type\":\"string\"}]}";
+    const char *url = getenv("GAVEL_REGISTRY_URL");
+    char topic[64];
+    uint32_t first;
+    uint32_t id;
+    (void)state;
+    if (!url) {
+        print_message("GAVEL_REGISTRY_URL is not set\n");
+        skip();
+    }
+    urls[0] = url;
+    config.cache_path = NULL;
+    snprintf(topic, sizeof topic, "gavel-test-%lld-%d", (long long)time(NULL), (int)getpid());
+    registry_schema schema = { 1, v1, "A", topic };
+
+    config.may_register = false;
+    assert_int_equal(open_one(&schema), GV_OK);
+    wait_for_state("registry.register");
+    close_registry();
+    config.may_register = true;
+    assert_int_equal(open_one(&schema), GV_OK);
+    wait_for_state("all schema ids known");
+    assert_int_equal(registry_id(reg, topic, 1, &first), GV_OK);
+    fetched f = fetch(first);
+    assert_int_equal(f.status, GV_OK);
+    assert_non_null(strstr(f.text, "\"long\""));
+    f = fetch(2000000000);
+    assert_int_equal(f.status, GV_INVAL);
+    close_registry();
+
+    config.may_register = false; /* it is found again */
+    assert_int_equal(open_one(&schema), GV_OK);
+    wait_for_state("all schema ids known");
+    assert_int_equal(registry_id(reg, topic, 1, &id), GV_OK);
+    assert_int_equal(id, first);
+    close_registry();
+
+    config.may_register = true; /* a version that readers of the old one's data understand */
+    schema.text = v2;
+    assert_int_equal(open_one(&schema), GV_OK);
+    wait_for_state("all schema ids known");
+    assert_int_equal(registry_id(reg, topic, 1, &id), GV_OK);
+    assert_int_not_equal(id, first);
+    close_registry();
+
+    schema.text = broken; /* and one that they do not */
+    assert_int_equal(open_one(&schema), GV_OK);
+    wait_for_state("not compatible");
+    print_message("%s\n", registry_state(reg));
+    close_registry();
+    schema.text = "{\"type\":\"nonsense\"}";
+    assert_int_equal(open_one(&schema), GV_OK);
+    wait_for_state("missing: the");
+    print_message("%s\n", registry_state(reg));
+}
+
 /* --- pure parts, and configuration ------------------------------------------------------------- */
 static void replies_are_read_strictly(void **state)
 {
@@ -751,6 +823,7 @@ int main(void)
         TEST(a_full_cache_evicts_nothing),
         TEST(a_cache_that_cannot_be_written_is_tried_again),
         TEST(a_schema_is_fetched_by_its_id),
+        TEST(a_real_registry_answers_the_same_way),
         TEST(replies_are_read_strictly),
         TEST(a_configuration_that_cannot_work_is_refused),
     };
