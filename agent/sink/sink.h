@@ -97,7 +97,7 @@ size_t sink_held(const sink *s); /* messages taken and not yet committed */
 /* Drops what was taken of these partitions: they belong to another sink now. */
 void sink_forget(sink *s, const kafka_position *partitions, size_t count);
 
-/* Looks after verdicts, one snapshot a call at most. GV_OK: there is nothing to do. GV_AGAIN: there
+/* Looks after verdicts, STORE_SCAN_MAX snapshots a call at most. GV_OK: there is nothing to do. GV_AGAIN: there
  * is, now or when more has been committed. Call between flushes. */
 gv_status sink_verify(sink *s, gv_error *err);
 

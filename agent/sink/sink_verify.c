@@ -7,7 +7,7 @@
 
 #include "platform/log.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROUND_MS 1000 /* between rounds in which no ledger entry waits */
@@ -208,18 +208,36 @@ static gv_status begin_round(sink *s, gv_error *err)
     return GV_OK;
 }
 
-/* --- one verdict --- */
+/* --- verdicts, several with one look at the store --- */
 
-static gv_status count_record(void *arg, bool copy, int64_t position, int64_t digest)
+typedef struct {
+    snapshot_entry *entry;
+    ledger ledger;
+    tally *tally;
+} comparison;
+
+typedef struct {
+    comparison items[STORE_SCAN_MAX];
+    size_t count;
+    const char *collection; /* of all of them */
+    uint64_t records;       /* of all of them, as their ledgers count: bounds the memory */
+    size_t map[STORE_SCAN_MAX];
+} comparisons;
+
+static gv_status count_record(void *arg, size_t which, bool copy, int64_t position, int64_t digest)
 {
-    tally_record(arg, copy, position, digest);
+    comparisons *c = arg;
+
+    tally_record(c->items[which].tally, copy, position, digest);
     return GV_OK;
 }
 
-static gv_status count_reject(void *arg, bool copy, int64_t position, int64_t digest)
+static gv_status count_reject(void *arg, size_t which, bool copy, int64_t position, int64_t digest)
 {
+    comparisons *c = arg;
+
     (void)copy, (void)position, (void)digest;
-    tally_reject(arg);
+    tally_reject(c->items[c->map[which]].tally);
     return GV_OK;
 }
 
@@ -233,24 +251,27 @@ static const char *collection_of(const sink *s, const ledger *entry)
     return sink_default_topic(s, SINK_RECORDS)->collection;
 }
 
-static gv_status compare(sink *s, const ledger *entry, verdict *out, gv_error *err)
+static gv_status scan_all(sink *s, comparisons *c, gv_error *err)
 {
     const store *st = s->config.store;
     const sink_topic *rejects = sink_default_topic(s, SINK_REJECTS);
-    tally *t = tally_open(&entry->claim);
+    const char *names[STORE_SCAN_MAX];
+    size_t with_rejects = 0;
 
-    if (!t) {
-        return gv_fail(err, GV_IO, "not enough memory to compare snapshot %s", entry->snapshot);
+    for (size_t i = 0; i < c->count; i++) {
+        names[i] = c->items[i].ledger.snapshot;
     }
     gv_status status =
-        st->scan(st->ctx, collection_of(s, entry), entry->snapshot, count_record, t, err);
-    if (status == GV_OK && rejects && entry->claim.rejects != 0) {
-        status = st->scan(st->ctx, rejects->collection, entry->snapshot, count_reject, t, err);
+        c->count ? st->scan(st->ctx, c->collection, names, c->count, count_record, c, err) : GV_OK;
+    for (size_t i = 0; i < c->count; i++) {
+        if (rejects && c->items[i].ledger.claim.rejects != 0) {
+            names[with_rejects] = c->items[i].ledger.snapshot;
+            c->map[with_rejects++] = i;
+        }
     }
-    if (status == GV_OK) {
-        tally_verdict(t, out);
+    if (status == GV_OK && with_rejects != 0) {
+        status = st->scan(st->ctx, rejects->collection, names, with_rejects, count_reject, c, err);
     }
-    tally_close(t);
     return status;
 }
 
@@ -263,54 +284,95 @@ static void say(const char *id, const verdict *v, const verdict_claim *claim)
            gv_kuint("missing", v->missing), gv_kstr("reason", v->reason));
 }
 
-static gv_status give_verdict(sink *s, const char *id, const ledger *entry, bool *complete,
-                              gv_error *err)
+static gv_status store_verdict(sink *s, comparison *c, gv_error *err)
 {
     verdict v;
     bson_t members;
-    gv_status status = compare(s, entry, &v, err);
 
-    if (status != GV_OK) {
-        return status;
-    }
+    tally_verdict(c->tally, &v);
     bson_init(&members);
     snapshot_doc_verdict(&v, plat_wall_ms(s->config.clock), &members);
-    status = set_members(s, id, false, &members, err);
+    gv_status status = set_members(s, c->ledger.snapshot, false, &members, err);
     bson_destroy(&members);
-    if (status == GV_OK) {
-        *complete = v.complete;
-        s->counts.complete += v.complete;
-        s->counts.incomplete += !v.complete;
-        say(id, &v, &entry->claim);
-    }
-    return status;
-}
-
-static gv_status look_after(sink *s, snapshot_entry *e, gv_error *err)
-{
-    looked_up seen;
-    gv_status status = look_up(s, e->id, &seen, err);
-
     if (status != GV_OK) {
         return status;
+    }
+    s->counts.complete += v.complete;
+    s->counts.incomplete += !v.complete;
+    say(c->ledger.snapshot, &v, &c->ledger.claim);
+    if (c->entry->flags & SNAPSHOT_FORCED && !v.complete) {
+        /* Another ledger entry came while this round waited: its records may still be on their way,
+         * so it gets a round of its own. */
+        c->entry->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
+    } else {
+        /* Records that came while this round waited were compared too; the next one opens it anew. */
+        snapshot_table_remove(&s->snapshots, c->entry);
+    }
+    return GV_OK;
+}
+
+/* Looks at one entry that is due: it joins the comparison, or needs none. False: not in this one. */
+static bool join(sink *s, snapshot_entry *e, comparisons *c, gv_status *status, gv_error *err)
+{
+    looked_up seen;
+    comparison *item = &c->items[c->count];
+
+    *status = look_up(s, e->id, &seen, err);
+    if (*status != GV_OK) {
+        return false;
     }
     if (!seen.found || !seen.doc.has_ledger) {
         e->flags &= SNAPSHOT_WANTED | SNAPSHOT_FORCED;
-        return GV_OK;
+        return true;
     }
-    bool needed = e->flags & (SNAPSHOT_CHANGED | SNAPSHOT_NEEDED | SNAPSHOT_FORCED) ||
-                  strcmp(seen.doc.state, "pending") == 0;
-    bool complete = false;
-    status = needed ? give_verdict(s, e->id, &seen.doc.entry, &complete, err)
-                    : set_recheck(s, e->id, false, err);
-    if (status == GV_OK && e->flags & SNAPSHOT_FORCED && !complete) {
-        /* Another ledger entry came while this round waited: its records may still be on their way,
-         * so it gets a round of its own. */
-        e->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
-    } else if (status == GV_OK) {
-        /* Records that came while this round waited were compared too; the next one opens it anew. */
-        snapshot_table_remove(&s->snapshots, e);
+    if (!(e->flags & (SNAPSHOT_CHANGED | SNAPSHOT_NEEDED | SNAPSHOT_FORCED)) &&
+        strcmp(seen.doc.state, "pending") != 0) {
+        *status = set_recheck(s, e->id, false, err);
+        if (*status == GV_OK) {
+            snapshot_table_remove(&s->snapshots, e);
+        }
+        return *status == GV_OK;
     }
+    const char *collection = collection_of(s, &seen.doc.entry);
+    uint64_t records = seen.doc.entry.claim.records;
+    if (c->count != 0 &&
+        (strcmp(collection, c->collection) != 0 || c->records + records > VERDICT_POSITIONS_MAX)) {
+        return false;
+    }
+    *item = (comparison){ .entry = e, .ledger = seen.doc.entry };
+    item->tally = tally_open(&item->ledger.claim);
+    if (!item->tally) {
+        *status = gv_fail(err, GV_IO, "not enough memory to compare snapshot %s", e->id);
+        return false;
+    }
+    c->collection = collection;
+    c->records += records;
+    c->count++;
+    return true;
+}
+
+static gv_status look_after(sink *s, gv_error *err)
+{
+    comparisons *c = calloc(1, sizeof *c);
+    gv_status status = c ? GV_OK : gv_fail(err, GV_IO, "not enough memory for a verdict");
+    bool going = c != NULL;
+
+    for (size_t i = 0; going && i < s->snapshots.capacity && c->count < STORE_SCAN_MAX; i++) {
+        snapshot_entry *e = &s->snapshots.entries[i];
+        if (e->used && e->flags & SNAPSHOT_DUE) {
+            going = join(s, e, c, &status, err);
+        }
+    }
+    if (status == GV_OK) {
+        status = scan_all(s, c, err);
+    }
+    for (size_t i = 0; status == GV_OK && i < c->count; i++) {
+        status = store_verdict(s, &c->items[i], err);
+    }
+    for (size_t i = 0; c && i < c->count; i++) {
+        tally_close(c->items[i].tally);
+    }
+    free(c);
     return status;
 }
 
@@ -348,9 +410,8 @@ gv_status sink_verify(sink *s, gv_error *err)
         s->reached = status == GV_OK && s->marks.count == 0;
         return status == GV_OK ? GV_AGAIN : status;
     }
-    snapshot_entry *due = snapshot_table_with(&s->snapshots, SNAPSHOT_DUE);
-    if (due) {
-        status = look_after(s, due, err);
+    if (snapshot_table_with(&s->snapshots, SNAPSHOT_DUE)) {
+        status = look_after(s, err);
         return status == GV_OK ? GV_AGAIN : status;
     }
     s->active = false;

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #define STORE_NO_POSITION INT64_C(-1)
+#define STORE_SCAN_MAX    32
 
 typedef struct {
     const char *id;
@@ -40,8 +41,10 @@ typedef struct {
 /* Document `index` of the call will never be taken; the others are not touched by that. */
 typedef void store_refused_fn(void *arg, size_t index, const char *reason);
 
-/* One stored record of a snapshot. A copy follows the document it belongs to, in order of arrival. */
-typedef gv_status store_scan_fn(void *arg, bool copy, int64_t position, int64_t digest);
+/* One stored record of snapshot `which` of the call. A copy follows the document it belongs to at
+ * once, copies in order of arrival. */
+typedef gv_status store_scan_fn(void *arg, size_t which, bool copy, int64_t position,
+                                int64_t digest);
 
 typedef gv_status store_snapshot_fn(void *arg, const char *id, gv_span bson);
 
@@ -53,10 +56,10 @@ typedef struct store {
     gv_status (*put)(void *ctx, const char *collection, const store_doc *const *docs, size_t count,
                      store_refused_fn *refused, void *arg, store_counts *counts, gv_error *err);
 
-    /* Calls row() for every stored record of the snapshot; a status other than GV_OK stops it and is
-     * returned. */
-    gv_status (*scan)(void *ctx, const char *collection, const char *snapshot, store_scan_fn *row,
-                      void *arg, gv_error *err);
+    /* Calls row() for every stored record of these snapshots (STORE_SCAN_MAX at most, each once); a
+     * status other than GV_OK stops it and is returned. */
+    gv_status (*scan)(void *ctx, const char *collection, const char *const *snapshots, size_t count,
+                      store_scan_fn *row, void *arg, gv_error *err);
 
     /* The collection of snapshots, one document for each, by its text form. `fields` is a BSON
      * document without _id. begin() stores it unless the snapshot has a document already; set()

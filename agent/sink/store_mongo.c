@@ -1,9 +1,10 @@
 /* The store in MongoDB: the only file that includes libmongoc.
  *
- * Documents go in by unordered bulk inserts; those whose _id is there already get a second bulk of
- * updates, each of which appends a copy unless the document or one of its copies has the same
- * position. Both are idempotent, and atomic for each document, so several sinks may write at once.
- * Every write waits for w majority and the journal.
+ * Documents go in by unordered bulk inserts. Those whose _id is there already are looked up: most
+ * are resends, with the position of the stored one. For the rest a second bulk of updates appends a
+ * copy unless the document or one of its copies has the same position by then. All of it is
+ * idempotent, and atomic for each document, so several sinks may write at once. Every write waits
+ * for w majority and the journal.
  */
 #include "agent/sink/store.h"
 
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOCKET_TIMEOUT_MS 60000 /* an answer later than this is none; the URI may say otherwise */
+#define SOCKET_TIMEOUT_MS 30000 /* an answer later than this is none; the URI may say otherwise */
+#define LOOK_UP_MANY      1000u /* documents asked for at once, by _id */
 
 /* MongoDB's limit, less room for what an update puts around a copy. */
 #define DOCUMENT_MAX_BYTES (16u * 1024 * 1024 - 16u * 1024)
@@ -36,6 +38,7 @@ typedef struct {
     size_t *map;
     size_t *again;
     size_t docs_cap;
+    size_t look_up; /* LOOK_UP_MANY, or 1 where only a single _id is fast; 0: not known yet */
 } mongo_store;
 
 static gv_status away(mongo_store *s, gv_error *err, const char *doing, const bson_error_t *error)
@@ -258,6 +261,166 @@ static gv_status insert_all(mongo_store *s, mongoc_collection_t *c, const store_
     return status;
 }
 
+/* --- which duplicates are copies --- */
+
+/* FerretDB 1 finds one _id by its index, but reads the whole collection for $in. */
+static gv_status ask_server_kind(mongo_store *s, gv_error *err)
+{
+    bson_t *command = BCON_NEW("buildInfo", BCON_INT32(1));
+    bson_t reply;
+    bson_error_t error;
+
+    bool ok = mongoc_client_command_simple(s->client, "admin", command, NULL, &reply, &error);
+    if (ok) {
+        s->look_up = bson_has_field(&reply, "ferretdbVersion") ? 1 : LOOK_UP_MANY;
+    }
+    bson_destroy(&reply);
+    bson_destroy(command);
+    return ok ? GV_OK : away(s, err, "asking for its version", &error);
+}
+
+typedef struct {
+    const char *id;
+    size_t index; /* of the caller's document */
+} duplicate;
+
+/* By id, then in the order they came. */
+static int by_id(const void *a, const void *b)
+{
+    const duplicate *x = a, *y = b;
+    int order = strcmp(x->id, y->id);
+
+    return order != 0 ? order : x->index < y->index ? -1 : 1;
+}
+
+static bool holds_position(bson_iter_t *it, int64_t position)
+{
+    return BSON_ITER_HOLDS_INT(it) && bson_iter_as_int64(it) == position;
+}
+
+/* Does the stored document, or a copy in it, have this position? */
+static bool has_position(const bson_t *stored, int64_t position)
+{
+    bson_iter_t it, copies, member;
+
+    if (bson_iter_init_find(&it, stored, "position") && holds_position(&it, position)) {
+        return true;
+    }
+    if (!bson_iter_init_find(&it, stored, "copies") || !BSON_ITER_HOLDS_ARRAY(&it) ||
+        !bson_iter_recurse(&it, &copies)) {
+        return false;
+    }
+    while (bson_iter_next(&copies)) {
+        if (bson_iter_recurse(&copies, &member) && bson_iter_find(&member, "position") &&
+            holds_position(&member, position)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bson_t *look_up_filter(const duplicate *list, size_t count)
+{
+    bson_t in, ids, *filter = bson_new();
+    const char *key;
+    char text[16];
+
+    if (count == 1) {
+        BSON_APPEND_UTF8(filter, "_id", list[0].id);
+        return filter;
+    }
+    bson_append_document_begin(filter, "_id", -1, &in);
+    bson_append_array_begin(&in, "$in", -1, &ids);
+    for (size_t i = 0; i < count; i++) {
+        bson_uint32_to_string((uint32_t)i, &key, text, sizeof text);
+        BSON_APPEND_UTF8(&ids, key, list[i].id);
+    }
+    bson_append_array_end(&in, &ids);
+    bson_append_document_end(filter, &in);
+    return filter;
+}
+
+/* Takes out of a sorted list (id NULL) what the stored document shows to be a resend. */
+static void strike_known(const bson_t *stored, const store_doc *const *docs, duplicate *list,
+                         size_t count, size_t *struck)
+{
+    bson_iter_t it;
+    size_t low = 0, high = count;
+
+    if (!bson_iter_init_find(&it, stored, "_id") || !BSON_ITER_HOLDS_UTF8(&it)) {
+        return;
+    }
+    const char *id = bson_iter_utf8(&it, NULL);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(list[middle].id, id) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < count && strcmp(list[low].id, id) == 0; low++) {
+        if (has_position(stored, docs[list[low].index]->position)) {
+            struck[low] = 1;
+        }
+    }
+}
+
+static gv_status look_up(mongo_store *s, mongoc_collection_t *c, const store_doc *const *docs,
+                         duplicate *list, size_t count, size_t *struck, gv_error *err)
+{
+    bson_t *filter = look_up_filter(list, count);
+    bson_t *opts =
+        BCON_NEW("projection", "{", "position", BCON_INT32(1), "copies", BCON_INT32(1), "}");
+    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, filter, opts, NULL);
+    gv_status status = GV_OK;
+    const bson_t *stored;
+    bson_error_t error;
+
+    memset(struck, 0, count * sizeof *struck);
+    while (mongoc_cursor_next(cursor, &stored)) {
+        strike_known(stored, docs, list, count, struck);
+    }
+    if (mongoc_cursor_error(cursor, &error)) {
+        status = away(s, err, "looking documents up", &error);
+    }
+    mongoc_cursor_destroy(cursor);
+    bson_destroy(filter);
+    bson_destroy(opts);
+    return status;
+}
+
+/* Leaves in o->again those that are to be stored as copies. */
+static gv_status keep_copies(mongo_store *s, mongoc_collection_t *c, const store_doc *const *docs,
+                             outcome *o, gv_error *err)
+{
+    duplicate *list = bson_malloc((o->again_count + 1) * sizeof *list);
+    size_t *struck = bson_malloc((LOOK_UP_MANY + 1) * sizeof *struck);
+    gv_status status = s->look_up ? GV_OK : ask_server_kind(s, err);
+    size_t count = 0;
+
+    for (size_t i = 0; i < o->again_count; i++) {
+        if (docs[o->again[i]]->position != STORE_NO_POSITION) {
+            list[count++] = (duplicate){ docs[o->again[i]]->id, o->again[i] };
+        }
+    }
+    qsort(list, count, sizeof *list, by_id);
+    o->again_count = 0;
+    for (size_t at = 0; status == GV_OK && at < count;) {
+        size_t n = count - at < s->look_up ? count - at : s->look_up;
+        status = look_up(s, c, docs, list + at, n, struck, err);
+        for (size_t i = 0; status == GV_OK && i < n; i++) {
+            if (!struck[i]) {
+                o->again[o->again_count++] = list[at + i].index;
+            }
+        }
+        at += n;
+    }
+    bson_free(struck);
+    bson_free(list);
+    return status;
+}
+
 /* { $push: { copies: the document without what its first one says already } } unless known */
 static bool append_copy(mongoc_bulk_operation_t *bulk, const store_doc *doc, bson_error_t *error)
 {
@@ -301,11 +464,7 @@ static gv_status push_copies(mongo_store *s, mongoc_collection_t *c, const store
     gv_status status = GV_OK;
 
     for (size_t i = 0; i < inserted->again_count; i++) {
-        const store_doc *doc = docs[inserted->again[i]];
-        if (doc->position == STORE_NO_POSITION) {
-            continue;
-        }
-        if (!append_copy(bulk, doc, &error)) {
+        if (!append_copy(bulk, docs[inserted->again[i]], &error)) {
             o.refused(o.arg, inserted->again[i], error.message);
             continue;
         }
@@ -337,6 +496,9 @@ static gv_status mongo_put(void *ctx, const char *collection, const store_doc *c
     outcome o = { refused, arg, s->map, s->again, 0 };
     gv_status status = count == 0 ? GV_OK : insert_all(s, c, docs, count, &o, &done, err);
     if (status == GV_OK && o.again_count != 0) {
+        status = keep_copies(s, c, docs, &o, err);
+    }
+    if (status == GV_OK && o.again_count != 0) {
         status = push_copies(s, c, docs, &o, &done, err);
     }
     if (status == GV_OK) {
@@ -349,11 +511,49 @@ static gv_status mongo_put(void *ctx, const char *collection, const store_doc *c
 
 /* --- reading a snapshot back --- */
 
-static gv_status scan_document(const bson_t *doc, store_scan_fn *row, void *arg)
+typedef struct {
+    const char *const *snapshots;
+    size_t count;
+    size_t last; /* the one found last: documents of a snapshot are neighbours */
+    store_scan_fn *row;
+    void *arg;
+} scan_call;
+
+static bool find_snapshot(scan_call *call, const char *name)
+{
+    for (size_t i = 0; i < call->count; i++) {
+        size_t which = (call->last + i) % call->count;
+        if (strcmp(call->snapshots[which], name) == 0) {
+            call->last = which;
+            return true;
+        }
+    }
+    return false;
+}
+
+static gv_status scan_copies(const scan_call *call, bson_iter_t *copies)
+{
+    gv_status status = GV_OK;
+    bson_iter_t copy;
+
+    while (status == GV_OK && bson_iter_next(copies)) {
+        int64_t position = STORE_NO_POSITION, digest = 0;
+        if (bson_iter_recurse(copies, &copy) && bson_iter_find(&copy, "position")) {
+            position = bson_iter_as_int64(&copy);
+        }
+        if (bson_iter_recurse(copies, &copy) && bson_iter_find(&copy, "digest")) {
+            digest = bson_iter_as_int64(&copy);
+        }
+        status = call->row(call->arg, call->last, true, position, digest);
+    }
+    return status;
+}
+
+static gv_status scan_document(scan_call *call, const bson_t *doc)
 {
     int64_t position = STORE_NO_POSITION, digest = 0;
-    bson_iter_t it, copies = { 0 }, copy;
-    bool has_copies = false;
+    bson_iter_t it, copies = { 0 };
+    bool has_copies = false, known = false;
 
     if (!bson_iter_init(&it, doc)) {
         return GV_OK;
@@ -364,40 +564,53 @@ static gv_status scan_document(const bson_t *doc, store_scan_fn *row, void *arg)
             position = bson_iter_as_int64(&it);
         } else if (strcmp(key, "digest") == 0) {
             digest = bson_iter_as_int64(&it);
+        } else if (strcmp(key, "snapshot") == 0 && BSON_ITER_HOLDS_UTF8(&it)) {
+            known = find_snapshot(call, bson_iter_utf8(&it, NULL));
         } else if (strcmp(key, "copies") == 0 && BSON_ITER_HOLDS_ARRAY(&it)) {
             has_copies = bson_iter_recurse(&it, &copies);
         }
     }
-    gv_status status = row(arg, false, position, digest);
-    while (status == GV_OK && has_copies && bson_iter_next(&copies)) {
-        position = STORE_NO_POSITION;
-        digest = 0;
-        if (bson_iter_recurse(&copies, &copy) && bson_iter_find(&copy, "position")) {
-            position = bson_iter_as_int64(&copy);
-        }
-        if (bson_iter_recurse(&copies, &copy) && bson_iter_find(&copy, "digest")) {
-            digest = bson_iter_as_int64(&copy);
-        }
-        status = row(arg, true, position, digest);
+    if (!known) {
+        return GV_OK;
     }
-    return status;
+    gv_status status = call->row(call->arg, call->last, false, position, digest);
+    return status == GV_OK && has_copies ? scan_copies(call, &copies) : status;
 }
 
-static gv_status mongo_scan(void *ctx, const char *collection, const char *snapshot,
-                            store_scan_fn *row, void *arg, gv_error *err)
+static bson_t *scan_filter(const char *const *snapshots, size_t count)
+{
+    bson_t in, list, *filter = bson_new();
+    const char *key;
+    char text[16];
+
+    bson_append_document_begin(filter, "snapshot", -1, &in);
+    bson_append_array_begin(&in, "$in", -1, &list);
+    for (size_t i = 0; i < count; i++) {
+        bson_uint32_to_string((uint32_t)i, &key, text, sizeof text);
+        BSON_APPEND_UTF8(&list, key, snapshots[i]);
+    }
+    bson_append_array_end(&in, &list);
+    bson_append_document_end(filter, &in);
+    return filter;
+}
+
+static gv_status mongo_scan(void *ctx, const char *collection, const char *const *snapshots,
+                            size_t count, store_scan_fn *row, void *arg, gv_error *err)
 {
     mongo_store *s = ctx;
     mongoc_collection_t *c = collection_of(s, collection);
-    bson_t *filter = BCON_NEW("snapshot", BCON_UTF8(snapshot));
-    bson_t *opts = BCON_NEW("projection", "{", "_id", BCON_INT32(0), "position", BCON_INT32(1),
-                            "digest", BCON_INT32(1), "copies", BCON_INT32(1), "}");
+    bson_t *filter = scan_filter(snapshots, count);
+    bson_t *opts =
+        BCON_NEW("projection", "{", "_id", BCON_INT32(0), "snapshot", BCON_INT32(1), "position",
+                 BCON_INT32(1), "digest", BCON_INT32(1), "copies", BCON_INT32(1), "}");
     mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(c, filter, opts, NULL);
+    scan_call call = { snapshots, count, 0, row, arg };
     gv_status status = GV_OK;
     const bson_t *doc;
     bson_error_t error;
 
     while (status == GV_OK && mongoc_cursor_next(cursor, &doc)) {
-        status = scan_document(doc, row, arg);
+        status = scan_document(&call, doc);
     }
     if (status == GV_OK && mongoc_cursor_error(cursor, &error)) {
         status = away(s, err, "reading a snapshot", &error);

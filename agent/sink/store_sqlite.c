@@ -218,12 +218,30 @@ static gv_status sqlite_put(void *ctx, const char *collection, const store_doc *
     return status;
 }
 
-static gv_status sqlite_scan(void *ctx, const char *collection, const char *snapshot,
-                             store_scan_fn *row, void *arg, gv_error *err)
+static gv_status scan_one(sqlite_store *s, sqlite3_stmt *stmt, const char *snapshot, size_t which,
+                          store_scan_fn *row, void *arg, gv_error *err)
+{
+    gv_status status = GV_OK;
+    int code;
+
+    sqlite3_bind_text(stmt, 1, snapshot, -1, SQLITE_STATIC);
+    while (status == GV_OK && (code = sqlite3_step(stmt)) != SQLITE_DONE) {
+        if (code != SQLITE_ROW) {
+            status = fail(s, err, "reading a snapshot");
+        } else {
+            status = row(arg, which, sqlite3_column_int64(stmt, 2) > 1,
+                         sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1));
+        }
+    }
+    sqlite3_reset(stmt);
+    return status;
+}
+
+static gv_status sqlite_scan(void *ctx, const char *collection, const char *const *snapshots,
+                             size_t count, store_scan_fn *row, void *arg, gv_error *err)
 {
     sqlite_store *s = ctx;
     sqlite3_stmt *stmt;
-    int code;
 
     /* The first row of an id is the document, later ones are copies. */
     gv_status status = prepare(s, &stmt, err,
@@ -233,14 +251,8 @@ static gv_status sqlite_scan(void *ctx, const char *collection, const char *snap
     if (status != GV_OK) {
         return status;
     }
-    sqlite3_bind_text(stmt, 1, snapshot, -1, SQLITE_STATIC);
-    while (status == GV_OK && (code = sqlite3_step(stmt)) != SQLITE_DONE) {
-        if (code != SQLITE_ROW) {
-            status = fail(s, err, "reading a snapshot");
-        } else {
-            status = row(arg, sqlite3_column_int64(stmt, 2) > 1, sqlite3_column_int64(stmt, 0),
-                         sqlite3_column_int64(stmt, 1));
-        }
+    for (size_t i = 0; status == GV_OK && i < count; i++) {
+        status = scan_one(s, stmt, snapshots[i], i, row, arg, err);
     }
     sqlite3_finalize(stmt);
     return status;

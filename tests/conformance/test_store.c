@@ -181,9 +181,9 @@ typedef struct {
     int64_t last_copy;
 } sums;
 
-static gv_status add_row(void *arg, bool copy, int64_t position, int64_t digest)
+static gv_status add_row(void *arg, size_t which, bool copy, int64_t position, int64_t digest)
 {
-    sums *t = arg;
+    sums *t = (sums *)arg + which;
 
     t->docs += !copy;
     t->copies += copy;
@@ -200,7 +200,7 @@ static sums scan(fixture *f, const char *collection, const char *snapshot)
     sums t = { 0 };
     gv_error err = { 0 };
 
-    gv_status status = f->s.scan(f->s.ctx, collection, snapshot, add_row, &t, &err);
+    gv_status status = f->s.scan(f->s.ctx, collection, &snapshot, 1, add_row, &t, &err);
     assert_string_equal(err.text, "");
     assert_int_equal(status, GV_OK);
     return t;
@@ -462,22 +462,44 @@ static void snapshots_begin_once_and_are_set_by_member(void **state)
     bson_destroy(late);
 }
 
-static gv_status stop_at_once(void *arg, bool copy, int64_t position, int64_t digest)
+static gv_status stop_at_once(void *arg, size_t which, bool copy, int64_t position, int64_t digest)
 {
-    (void)copy, (void)position, (void)digest;
+    (void)which, (void)copy, (void)position, (void)digest;
     ++*(int *)arg;
     return GV_FULL;
+}
+
+static void one_scan_reads_several_snapshots(void **state)
+{
+    fixture *f = *state;
+    const char *const names[] = { SNAPSHOT, "eu/1/0/1", OTHER };
+    sums t[3] = { 0 };
+
+    for (int i = 0; i < 300; i++) {
+        add_doc(f, i % 3 ? SNAPSHOT : OTHER, i, i, 1);
+    }
+    add_doc(f, OTHER, 3, 1000, 10); /* a copy */
+    add_doc(f, "eu/2/0/2", 1, 0, 1);
+    put(f, "auctions.raw");
+    assert_int_equal(f->s.scan(f->s.ctx, "auctions.raw", names, 3, add_row, t, NULL), GV_OK);
+    assert_int_equal(t[0].docs, 200);
+    assert_int_equal(t[0].digests, 200);
+    assert_int_equal(t[1].docs, 0);
+    assert_int_equal(t[2].docs, 100);
+    assert_int_equal(t[2].copies, 1);
+    assert_int_equal(t[2].digests, 110);
 }
 
 static void a_scan_stops_when_told(void **state)
 {
     fixture *f = *state;
+    const char *const name = SNAPSHOT;
     int rows = 0;
 
     add_doc(f, SNAPSHOT, 1, 0, 1);
     add_doc(f, SNAPSHOT, 2, 1, 1);
     put(f, "auctions.raw");
-    assert_int_equal(f->s.scan(f->s.ctx, "auctions.raw", SNAPSHOT, stop_at_once, &rows, NULL),
+    assert_int_equal(f->s.scan(f->s.ctx, "auctions.raw", &name, 1, stop_at_once, &rows, NULL),
                      GV_FULL);
     assert_int_equal(rows, 1);
 }
@@ -604,6 +626,7 @@ int main(void)
         EACH(a_large_batch_is_stored_whole),
         EACH(an_empty_put_is_nothing),
         EACH(snapshots_begin_once_and_are_set_by_member),
+        EACH(one_scan_reads_several_snapshots),
         EACH(a_scan_stops_when_told),
         EACH(away_is_said_and_over_when_it_is_back),
         EACH(a_second_writer_does_no_harm),
