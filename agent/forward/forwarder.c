@@ -27,6 +27,7 @@ struct forwarder {
     batch *recent;         /* where the last delivery report belonged */
     uint32_t in_flight;    /* of all batches */
     size_t alone_until;    /* of the first batch with SEND_ALONE: beyond, it is sent as usual */
+    bool is_new;           /* something was submitted since the last look */
     bool is_fatal;         /* the producer must go */
     bool link_up;          /* a broker is connected */
     unsigned denied_kinds; /* bits: kinds whose topic cannot be written, as was seen last */
@@ -425,6 +426,7 @@ void forwarder_submit(forwarder *f, batch *b)
     *f->last_next = b;
     f->last_next = &b->next;
     f->status.batches_waiting++;
+    f->is_new = true;
 }
 
 uint64_t forwarder_tick(forwarder *f)
@@ -436,12 +438,14 @@ uint64_t forwarder_tick(forwarder *f)
     if (!f->producer)
         return f->open_at_ms;
     ask_topics(f, now);
+    give_back(f);
+    f->is_new = false;
     if (f->topics_ready && now >= f->send_at_ms)
         send_all(f);
-    give_back(f);
+    give_back(f); /* what was refused on the way */
     for (batch *b = f->first; b && !is_waiting; b = b->next)
         is_waiting = !is_sent(b);
-    if (f->is_fatal)
+    if (f->is_fatal || f->is_new)
         return now;
     if (!f->topics_ready && !f->topics_asked)
         due = f->topics_at_ms;

@@ -200,6 +200,16 @@ gv_status kafka_producer_open(const kafka_config *config, plat_loop *loop,
 }
 
 /* --- sending ------------------------------------------------------------------------------------- */
+/* librdkafka itself looks for a new topic within a second, and minutes later once more for one that
+ * was missing or denied. The answer is not waited for: it arrives on librdkafka's own threads. */
+static void look_again(kafka_producer *p, rd_kafka_topic_t *rkt)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+
+    if (rd_kafka_metadata(p->rk, 0, rkt, &metadata, 1) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+}
+
 static rd_kafka_topic_t *topic_handle(kafka_producer *p, const char *name)
 {
     for (kafka_topic_handle *t = p->topics; t; t = t->next)
@@ -218,6 +228,7 @@ static rd_kafka_topic_t *topic_handle(kafka_producer *p, const char *name)
     memcpy(t->name, name, len);
     t->next = p->topics;
     p->topics = t;
+    look_again(p, t->rkt);
     return t->rkt;
 }
 
@@ -231,16 +242,6 @@ static gv_status refuse(rd_kafka_resp_err_t code, const char *topic, gv_error *e
     if (kafka_classify(code) == KAFKA_BAD_RECORD || code == RD_KAFKA_RESP_ERR__INVALID_ARG)
         return gv_fail(err, GV_INVAL, "%s", text);
     return gv_fail(err, GV_AGAIN, "%s", text);
-}
-
-/* A topic that was missing or denied stays so for librdkafka until it looks again, minutes later.
- * The answer is not waited for: it arrives on librdkafka's own threads. */
-static void look_again(kafka_producer *p, rd_kafka_topic_t *rkt)
-{
-    const struct rd_kafka_metadata *metadata = NULL;
-
-    if (rd_kafka_metadata(p->rk, 0, rkt, &metadata, 1) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_metadata_destroy(metadata);
 }
 
 gv_status kafka_produce_with_headers(kafka_producer *p, const char *topic, gv_span key,
