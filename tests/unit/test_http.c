@@ -4,8 +4,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <inttypes.h>
 #include <malloc.h>
+#include <netdb.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -28,6 +31,26 @@ static int64_t test_wall(void *ctx)
 {
     (void)ctx;
     return wall_ms ? wall_ms : (int64_t)time(NULL) * 1000;
+}
+
+/* --- a resolver of our own, in the C library's place ------------------------------------------- */
+static atomic_bool resolver_hangs;
+static atomic_int resolving;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **result)
+{
+    static const struct timespec a_moment = { .tv_nsec = 5000000 };
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (strcmp(node, "hanging.invalid") == 0) {
+        atomic_fetch_add(&resolving, 1);
+        while (atomic_load(&resolver_hangs))
+            nanosleep(&a_moment, NULL);
+        atomic_fetch_sub(&resolving, 1);
+        return EAI_NONAME;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(node, service, hints, result);
 }
 
 /* --- one request and what came of it ----------------------------------------------------------- */
@@ -587,6 +610,44 @@ static void a_server_that_is_away_is_named(void **state)
     assert_null(strstr(p.err.text, "pw"));
 }
 
+static void a_resolver_that_hangs_never_holds_up_the_loop(void **state)
+{
+    probe p;
+    (void)state;
+    atomic_store(&resolver_hangs, true);
+    aim(&p, "http", "/x");
+    snprintf(p.url, sizeof p.url, "http://hanging.invalid/x");
+    p.request.connect_timeout_ms = 100;
+    start(&p);
+    run(&p);
+    assert_int_equal(p.status, GV_IO);
+    assert_said(&p, "no connection within 100 ms");
+    aim(&p, "http", "/x");
+    snprintf(p.url, sizeof p.url, "http://hanging.invalid/x");
+    start(&p);
+    while (atomic_load(&resolving) == 0)
+        turn();
+    http_cancel(p.transfer); /* returns while the resolver still hangs */
+    get(&p, "http", "/plain/10");
+    assert_int_equal(p.status, GV_OK);
+    assert_int_not_equal(atomic_load(&resolving), 0);
+    atomic_store(&resolver_hangs, false);
+    while (atomic_load(&resolving) != 0)
+        turn();
+}
+
+static void a_name_without_an_address_is_named(void **state)
+{
+    probe p;
+    (void)state;
+    aim(&p, "http", "/x");
+    snprintf(p.url, sizeof p.url, "http://hanging.invalid/x");
+    start(&p);
+    run(&p);
+    assert_int_equal(p.status, GV_IO);
+    assert_said(&p, "hanging.invalid: check the name");
+}
+
 static void connections_are_reused(void **state)
 {
     (void)state;
@@ -914,6 +975,8 @@ int main(void)
         cmocka_unit_test(a_stalled_body_fails_after_the_stall_timeout),
         cmocka_unit_test(a_slow_body_is_no_stall),
         cmocka_unit_test(a_server_that_is_away_is_named),
+        cmocka_unit_test(a_resolver_that_hangs_never_holds_up_the_loop),
+        cmocka_unit_test(a_name_without_an_address_is_named),
         cmocka_unit_test(connections_are_reused),
         cmocka_unit_test(a_kept_connection_that_was_closed_is_made_anew),
         cmocka_unit_test(certificates_are_checked_by_authority_and_name),
