@@ -64,10 +64,11 @@ static gv_status name_things(agent *a, gv_error *err)
                                          .partitions = (int)c->kafka_partitions,
                                          .replication = (int)c->kafka_replication,
                                          .retention_ms = c->kafka_retention_ms,
+                                         .retention_mib = c->kafka_retention_mib,
                                          .compacted = kind == BATCH_LEDGER };
     }
     a->ensure[BATCH_LEDGER].partitions = 1; /* one entry a snapshot */
-    a->ensure[BATCH_LEDGER].retention_ms = -1;
+    a->ensure[BATCH_LEDGER].retention_ms = a->ensure[BATCH_LEDGER].retention_mib = -1;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
         snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX)
         return gv_fail(err, GV_INVAL, "state_dir is too long");

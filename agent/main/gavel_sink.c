@@ -182,10 +182,11 @@ static gv_status name_topics(program *p, gv_error *err)
                                       .partitions = (int)c->kafka_partitions,
                                       .replication = (int)c->kafka_replication,
                                       .retention_ms = c->kafka_retention_ms,
+                                      .retention_mib = c->kafka_retention_mib,
                                       .compacted = i == TOPIC_LEDGER };
     }
     p->ensure[TOPIC_LEDGER].partitions = 1;
-    p->ensure[TOPIC_LEDGER].retention_ms = -1;
+    p->ensure[TOPIC_LEDGER].retention_ms = p->ensure[TOPIC_LEDGER].retention_mib = -1;
     p->ensure[TOPIC_DEAD].partitions = 1;
     for (int i = 0; i < TOPIC_DEAD; i++) {
         p->topics[i] =

@@ -97,9 +97,11 @@ void kafka_producer_close(kafka_producer *p);
 /* --- topics ----------------------------------------------------------------------------------- */
 typedef struct {
     const char *name;
-    int partitions;       /* 0: the broker's default */
-    int replication;      /* 0: the broker's default */
-    int64_t retention_ms; /* -1: for ever, 0: the broker's default */
+    int partitions;  /* 0: the broker's default */
+    int replication; /* 0: the broker's default */
+    /* -1: without limit, 0: the broker's default. Age is counted from a record's own timestamp. */
+    int64_t retention_ms;
+    int64_t retention_mib; /* of a partition */
     bool compacted;
 } kafka_topic;
 
