@@ -238,8 +238,8 @@ gv_status sink_add(sink *s, const kafka_message *m, gv_error *err)
     int topic = topic_index(s, m->topic);
     size_t used = s->arena.used_bytes;
 
-    assert(s->step == STEP_OPEN && topic >= 0);
-    if (s->item_count == s->config.batch_records) {
+    assert(topic >= 0);
+    if (s->item_count == s->config.batch_records || s->step != STEP_OPEN) {
         return GV_FULL;
     }
     sink_item *item = &s->items[s->item_count];

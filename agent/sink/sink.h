@@ -90,7 +90,7 @@ gv_status sink_start(sink *s, gv_error *err);
 gv_status sink_add(sink *s, const kafka_message *message, gv_error *err);
 
 /* Stores, sends and commits what was taken. GV_OK: all of it is safe, and the batch empty. After
- * GV_IO only sink_flush(), sink_forget() and sink_close() may follow. */
+ * GV_IO the batch takes nothing in until a flush succeeds. */
 gv_status sink_flush(sink *s, gv_error *err);
 size_t sink_held(const sink *s); /* messages taken and not yet committed */
 

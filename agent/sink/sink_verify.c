@@ -85,6 +85,8 @@ gv_status sink_open_snapshot(sink *s, const char *id, gv_error *err)
         snapshot_entry *e = snapshot_table_add(&s->snapshots, id);
         if (e) {
             e->opened_ms = plat_mono_ms(s->config.clock);
+            /* Marked already: by whoever died, or works, before a verdict. What they stored counts. */
+            e->flags |= seen.found && seen.doc.recheck ? SNAPSHOT_CHANGED : 0u;
         } else {
             s->overflowed = true;
         }
