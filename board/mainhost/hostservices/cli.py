@@ -120,6 +120,12 @@ COMMANDS = {
 }
 
 
+def known_service(name):
+    if name not in KINDS:
+        raise argparse.ArgumentTypeError(f"no service {name!r}: expected {', '.join(KINDS)}")
+    return name
+
+
 def main(words):
     parser = argparse.ArgumentParser(
         prog="services", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -128,7 +134,7 @@ def main(words):
     parser.add_argument(
         "service",
         nargs="*",
-        choices=[[], *KINDS],
+        type=known_service,
         metavar="kafka|registry|mongo",
         help="only these (default: all)",
     )
