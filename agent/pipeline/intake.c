@@ -154,6 +154,12 @@ gv_status intake_feed(intake *in, gv_span bytes, size_t *taken, gv_error *err)
     return transcoder_feed(in->transcoder, bytes, taken, err);
 }
 
+void intake_hand_over(intake *in)
+{
+    submit_open(in, BATCH_AUCTIONS);
+    submit_open(in, BATCH_REJECTS);
+}
+
 intake_verdict intake_end(intake *in, gv_error *err)
 {
     gv_status st = transcoder_end(in->transcoder, err);
@@ -166,8 +172,7 @@ intake_verdict intake_end(intake *in, gv_error *err)
         intake_abort(in);
         return INTAKE_BROKEN;
     }
-    submit_open(in, BATCH_AUCTIONS);
-    submit_open(in, BATCH_REJECTS);
+    intake_hand_over(in);
     return in->dry ? INTAKE_LOOK_AGAIN : INTAKE_WHOLE;
 }
 

@@ -63,6 +63,9 @@ void intake_begin(intake *in, const snapshot_id *snapshot, bool realm_known);
 /* As transcoder_feed; GV_AGAIN when no batch is free: feed the rest when one is. */
 gv_status intake_feed(intake *in, gv_span bytes, size_t *taken, gv_error *err);
 
+/* Submits what the open batches hold. For when somebody else cannot go on without one. */
+void intake_hand_over(intake *in);
+
 /* All bytes have been fed: judges the body and submits what is left. */
 intake_verdict intake_end(intake *in, gv_error *err);
 

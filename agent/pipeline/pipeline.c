@@ -44,7 +44,8 @@ struct pipeline {
     intake_shared shared;
     batch_pool pool;
     pipeline_counts counts;
-    bool noted; /* some lane may be able to go on */
+    bool noted;              /* some lane may be able to go on */
+    uint32_t with_forwarder; /* batches */
     lane lanes[SOURCE_TRANSFERS_MAX];
     void *codec_memory;
     uint8_t *memory; /* batches, scratch, transcoders */
@@ -80,6 +81,10 @@ static gv_status choose_batches(pipeline *p, gv_error *err)
     pipeline_config *c = &p->config;
     size_t fixed = fixed_bytes(p);
     size_t room = c->memory_bytes > fixed ? (c->memory_bytes - fixed) / c->batch_bytes : 0;
+    if (c->batch_count > 0 && c->batch_count < PIPELINE_BATCHES_MIN)
+        return gv_fail(err, GV_INVAL,
+                       "memory.batches is %u, but at least %u are needed (0: as many as fit)",
+                       c->batch_count, PIPELINE_BATCHES_MIN);
     if (c->batch_count == 0)
         c->batch_count = room > PIPELINE_BATCHES_ENOUGH ? PIPELINE_BATCHES_ENOUGH : (uint32_t)room;
     if (c->batch_count < PIPELINE_BATCHES_MIN || c->batch_count > room)
@@ -111,7 +116,9 @@ static void settle(pipeline *p, lane *l, source_outcome outcome)
     char name[SNAPSHOT_TEXT_MAX], digest[17];
     snapshot_format(&l->in.snapshot, name);
     snprintf(digest, sizeof digest, "%016" PRIx64, l->in.digest);
-    if (outcome != SETTLE_AGAIN) {
+    if (!l->in.dry) {
+        p->counts.records += c->records;
+        p->counts.rejects += c->rejects;
         p->counts.unknown_members += c->unknown_members;
         p->counts.replaced_utf8 += c->replaced_utf8;
     }
@@ -128,6 +135,7 @@ static void settle(pipeline *p, lane *l, source_outcome outcome)
 static void submit(void *ctx, batch *b)
 {
     pipeline *p = ctx;
+    p->with_forwarder++;
     forwarder_submit(p->forwarder, b);
 }
 
@@ -137,7 +145,7 @@ static void break_lane(lane *l)
     l->state = LANE_DRAINING;
 }
 
-static bool try_end(pipeline *p, lane *l)
+static bool try_end(lane *l)
 {
     switch (intake_end(&l->in, &l->why)) {
     case INTAKE_WAIT:
@@ -152,8 +160,6 @@ static bool try_end(pipeline *p, lane *l)
         l->outcome = SETTLE_BROKEN;
         break;
     }
-    p->counts.records += intake_counts(&l->in)->records * !l->in.dry;
-    p->counts.rejects += intake_counts(&l->in)->rejects * !l->in.dry;
     l->state = LANE_DRAINING;
     return true;
 }
@@ -182,7 +188,7 @@ static bool try_prove(pipeline *p, lane *l)
     }
     b->owner = l;
     l->ledger_sent = true;
-    forwarder_submit(p->forwarder, b);
+    submit(p, b);
     return true;
 }
 
@@ -214,7 +220,7 @@ static bool step(pipeline *p, lane *l)
         source_resume(p->source, l->number);
         return true;
     case LANE_ENDING:
-        return try_end(p, l);
+        return try_end(l);
     case LANE_DRAINING:
         return try_drain(p, l);
     case LANE_PROVING:
@@ -228,6 +234,14 @@ static bool step(pipeline *p, lane *l)
     return false;
 }
 
+/* Somebody waits for a batch, and all of them are being filled, perhaps by transfers that stall: what
+ * they hold is handed over unfinished, or none would come back. */
+static void hand_over(pipeline *p)
+{
+    for (unsigned i = 0; i < p->config.max_transfers; i++)
+        intake_hand_over(&p->lanes[i].in);
+}
+
 bool pipeline_tick(pipeline *p)
 {
     bool worked = false;
@@ -236,6 +250,10 @@ bool pipeline_tick(pipeline *p)
         for (unsigned i = 0; i < p->config.max_transfers; i++)
             while (step(p, &p->lanes[i]))
                 worked = true;
+        if (p->pool.free_count == 0 && p->with_forwarder == 0) {
+            hand_over(p);
+            worked = true;
+        }
     }
     return worked;
 }
@@ -296,6 +314,7 @@ void pipeline_on_batch_done(void *ctx, batch *b, uint32_t refused)
     pipeline *p = ctx;
     lane *l = b->owner;
     p->noted = true;
+    p->with_forwarder--;
     if (b->kind != BATCH_LEDGER) {
         intake_returned(&l->in, b, refused);
         return;

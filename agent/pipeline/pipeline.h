@@ -36,6 +36,7 @@ typedef struct {
 
 typedef struct {
     uint64_t bytes_in; /* JSON, after gzip */
+    /* Of snapshots that are settled, safe or broken; not of those only looked through. */
     uint64_t records;
     uint64_t rejects;
     uint64_t unknown_members;
@@ -45,7 +46,7 @@ typedef struct {
 
 typedef struct pipeline pipeline;
 
-/* GV_INVAL: a schema does not fit the codec; GV_FULL: memory_bytes is too small. */
+/* GV_INVAL: a schema does not fit the codec, or too few batches; GV_FULL: memory_bytes is too small. */
 gv_status pipeline_open(const pipeline_config *config, const plat_clock *clock, pipeline **out,
                         gv_error *err);
 

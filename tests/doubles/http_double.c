@@ -51,6 +51,21 @@ void http_double_refuse(http_client *client, gv_status status)
     client->refuse = status;
 }
 
+void http_double_wake(http_client *client, gv_status end)
+{
+    for (unsigned i = 0; i < client->slots; i++) {
+        http_answer *a = &client->transfers[i].answer;
+        if (!client->transfers[i].used || !a->silent)
+            continue;
+        a->silent = false;
+        a->stall_at = 0;
+        if (end != GV_OK) {
+            a->body.len = client->transfers[i].sent;
+            a->end = end;
+        }
+    }
+}
+
 size_t http_double_calls(const http_client *client)
 {
     return client->call_count;
@@ -214,6 +229,10 @@ static bool send_piece(http_client *c, http_transfer *t)
 {
     gv_error err = { 0, "" };
     size_t taken = 0, n = piece_bytes(t), call = t->call;
+    if (t->answer.stall_at && t->sent >= t->answer.stall_at) {
+        t->answer.silent = true;
+        return false;
+    }
     if (n == 0) {
         if (t->answer.end != GV_OK)
             gv_fail(&err, t->answer.end, "%s", t->answer.error ? t->answer.error : "cut off");

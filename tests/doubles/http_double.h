@@ -35,6 +35,7 @@ typedef struct {
     uint32_t chunk_seed; /* not 0: pieces of 1 to chunk_bytes, by chance */
     uint64_t delay_ms;   /* before the headers */
     bool silent;         /* no answer ever: until it is cancelled */
+    size_t stall_at;     /* not 0: silent once so many bytes of the body were taken */
     gv_status end;       /* GV_OK, or how the transfer fails after the body */
     const char *error;
 } http_answer;
@@ -48,6 +49,9 @@ void http_double_pace(http_client *client, unsigned pieces_a_tick);
 
 /* http_start() answers with this once, from the next call on. */
 void http_double_refuse(http_client *client, gv_status status);
+
+/* Silent transfers go on; or, with a status that is not GV_OK, end with it. */
+void http_double_wake(http_client *client, gv_status end);
 
 size_t http_double_calls(const http_client *client);
 const http_call *http_double_call(const http_client *client, size_t index);

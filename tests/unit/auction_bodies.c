@@ -8,6 +8,7 @@
 #include "tests/unit/auction_bodies.h"
 
 #include "agent/codec/avro_in.h"
+#include "agent/codec/digest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,4 +208,70 @@ void body_decode(const schema *s, gv_span avro, body_fields *out)
                                    on_text, on_begin,   on_end,     &d };
     if (avro_in_walk(s->root, avro, &visitor, &err) != GV_OK)
         fail_msg("not by its schema: %s", err.text);
+}
+
+/* --- comparing -------------------------------------------------------------------------------- */
+
+static void expect_auction(const forwarded *f, const body_spec *spec, unsigned row,
+                           uint64_t position, const schema *s)
+{
+    body_fields got;
+    body_decode(s, f->body, &got);
+    assert_true(f->fingerprint == s->fingerprint);
+    assert_int_equal(f->key, body_row_id(row));
+    assert_int_equal(got.id, body_row_id(row));
+    assert_int_equal(got.position, position);
+    assert_int_equal(got.item_id, 1000 + row % 97);
+    assert_true(got.buyout == INT64_C(50000000000) + row);
+    assert_int_equal(got.quantity, 3);
+    assert_int_equal(got.extras, spec->long_every && row % spec->long_every == 0);
+    assert_string_equal(got.region, "eu");
+    assert_int_equal(got.realm, spec->realm);
+    assert_int_equal(got.house, 0);
+    assert_int_equal(got.snapshot_at, f->snapshot.time_ms);
+}
+
+static void expect_reject(const forwarded *f, const body_spec *spec, unsigned row, const schema *s)
+{
+    body_fields got;
+    char text[BODY_ROW_MAX];
+    body_decode(s, f->body, &got);
+    assert_true(f->fingerprint == s->fingerprint);
+    assert_int_equal(f->key, row);
+    assert_int_equal(got.row, row);
+    assert_string_equal(got.path, "quantity");
+    assert_true(got.reason[0] != '\0');
+    assert_int_equal(got.raw_len, body_row(spec, row, text));
+    assert_memory_equal(got.raw, text, got.raw_len);
+    assert_false(got.raw_cut);
+    assert_string_equal(got.region, "eu");
+    assert_int_equal(got.realm, spec->realm);
+    assert_int_equal(got.snapshot_at, f->snapshot.time_ms);
+}
+
+body_tally body_expect_rows(const forwarder *f, const body_spec *spec, int64_t time_ms,
+                            const schema *auction, const schema *reject)
+{
+    body_tally t = { 0, 0, 0 };
+    unsigned good = 0, bad = 0; /* the rows that come next */
+    for (size_t n = 0; n < forwarder_double_count(f); n++) {
+        const forwarded *r = forwarder_double_record(f, n);
+        if (r->snapshot.realm != spec->realm || r->snapshot.time_ms != time_ms ||
+            r->kind == BATCH_LEDGER)
+            continue;
+        if (r->kind == BATCH_AUCTIONS) {
+            while (body_row_is_bad(spec, good))
+                good++;
+            expect_auction(r, spec, good++, t.records++, auction);
+            t.digest += codec_digest(r->body);
+        } else {
+            while (!body_row_is_bad(spec, bad))
+                bad++;
+            expect_reject(r, spec, bad++, reject);
+            t.rejects++;
+        }
+    }
+    assert_int_equal(t.records, spec->rows - body_rejects(spec));
+    assert_int_equal(t.rejects, body_rejects(spec));
+    return t;
 }

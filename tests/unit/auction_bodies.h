@@ -4,6 +4,7 @@
 
 #include "agent/codec/schema.h"
 #include "agent/codec/snapshot.h"
+#include "tests/doubles/forwarder_double.h"
 
 typedef enum { REALM_FIRST, REALM_LAST, REALM_NEVER, REALM_NO_LINK } body_realm;
 
@@ -43,6 +44,15 @@ typedef struct {
 
 /* Fails the test when the body is not by that schema. */
 void body_decode(const schema *s, gv_span avro, body_fields *out);
+
+typedef struct {
+    uint64_t records, rejects, digest;
+} body_tally;
+
+/* Of that realm and time every row was handed to the forwarder exactly once: as what it is, in its
+ * place, with its own bytes. */
+body_tally body_expect_rows(const forwarder *f, const body_spec *spec, int64_t time_ms,
+                            const schema *auction, const schema *reject);
 
 /* A file of the repository, with a final NUL; free(). */
 char *body_load(const char *path, size_t *len);

@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "agent/codec/digest.h"
 #include "agent/pipeline/intake.h"
 #include "tests/doubles/forwarder_double.h"
 #include "tests/unit/auction_bodies.h"
@@ -162,58 +161,14 @@ static intake_verdict take(const body_spec *spec, bool realm_known, size_t piece
     return verdict;
 }
 
-/* Every row was handed on exactly once, as what it is, and in its place. */
+/* Every row was handed on exactly once, and nothing else. */
 static void expect_rows(const body_spec *spec)
 {
-    uint64_t digest = 0;
-    unsigned good = 0, bad = 0, row_good = 0, row_bad = 0;
-    for (size_t n = 0; n < forwarder_double_count(w.forwarder); n++) {
-        const forwarded *f = forwarder_double_record(w.forwarder, n);
-        body_fields got;
-        char text[BODY_ROW_MAX];
-        assert_int_equal(f->snapshot.realm, spec->realm);
-        assert_int_equal(f->snapshot.time_ms, TIME_MS);
-        if (f->kind == BATCH_AUCTIONS) {
-            while (body_row_is_bad(spec, row_good))
-                row_good++;
-            body_decode(&w.auction, f->body, &got);
-            assert_int_equal(f->fingerprint, w.auction.fingerprint);
-            assert_int_equal(f->key, body_row_id(row_good));
-            assert_int_equal(got.id, body_row_id(row_good));
-            assert_int_equal(got.position, good);
-            assert_int_equal(got.item_id, 1000 + row_good % 97);
-            assert_true(got.buyout == INT64_C(50000000000) + row_good);
-            assert_int_equal(got.quantity, 3);
-            assert_int_equal(got.extras, spec->long_every && row_good % spec->long_every == 0);
-            digest += codec_digest(f->body);
-            good++;
-            row_good++;
-        } else {
-            while (!body_row_is_bad(spec, row_bad))
-                row_bad++;
-            assert_int_equal(f->kind, BATCH_REJECTS);
-            assert_int_equal(f->fingerprint, w.reject.fingerprint);
-            assert_int_equal(f->key, row_bad);
-            body_decode(&w.reject, f->body, &got);
-            assert_int_equal(got.row, row_bad);
-            assert_string_equal(got.path, "quantity");
-            assert_true(got.reason[0] != '\0');
-            assert_int_equal(got.raw_len, body_row(spec, row_bad, text));
-            assert_memory_equal(got.raw, text, got.raw_len);
-            assert_false(got.raw_cut);
-            bad++;
-            row_bad++;
-        }
-        assert_string_equal(got.region, "eu");
-        assert_int_equal(got.realm, spec->realm);
-        assert_int_equal(got.house, 0);
-        assert_int_equal(got.snapshot_at, TIME_MS);
-    }
-    assert_int_equal(good, spec->rows - body_rejects(spec));
-    assert_int_equal(bad, body_rejects(spec));
-    assert_int_equal(intake_counts(&w.in)->records, good);
-    assert_int_equal(intake_counts(&w.in)->rejects, bad);
-    assert_true(w.in.digest == digest);
+    body_tally t = body_expect_rows(w.forwarder, spec, TIME_MS, &w.auction, &w.reject);
+    assert_int_equal(forwarder_double_count(w.forwarder), t.records + t.rejects);
+    assert_int_equal(intake_counts(&w.in)->records, t.records);
+    assert_int_equal(intake_counts(&w.in)->rejects, t.rejects);
+    assert_true(w.in.digest == t.digest);
 }
 
 /* --- what is handed on ------------------------------------------------------------------------ */

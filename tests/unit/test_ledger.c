@@ -93,7 +93,7 @@ static void longest_names_fit_and_what_does_not_fit_is_an_error(void **state)
     ledger_entry e = entry_of(topic, device);
     assert_int_equal(ledger_write(&e, text, &len, &err), GV_OK);
     memset(text + LEDGER_BYTES_MAX, '#', 16);
-    for (size_t n = 300; n < sizeof huge; n++) {
+    for (size_t n = 300; n < sizeof huge - 1; n++) {
         huge[n] = '\0';
         e.device = huge;
         gv_status st = ledger_write(&e, text, &len, &err);
