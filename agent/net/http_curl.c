@@ -1,8 +1,8 @@
 #include "agent/net/http.h"
 
+#include "agent/net/http_body.h"
 #include "agent/net/http_head.h"
 #include "agent/net/http_url.h"
-#include "agent/net/inflate.h"
 #include "agent/net/tls_roots.h"
 
 #include <assert.h>
@@ -32,10 +32,7 @@ struct http_transfer {
     tls_chain *chain;
     tls_verdict verdict;
 
-    gunzip *gunzip;
-    bool gzip;
-    gv_span plain; /* inflated, not yet taken */
-    size_t skip;   /* what was taken of the bytes that curl will deliver again */
+    http_body body;
     bool paused;
     bool held; /* see hold() */
     bool resume;
@@ -43,8 +40,7 @@ struct http_transfer {
     bool sending;       /* connected: the stall time-out runs */
     uint64_t active_ms; /* when a byte moved last */
     curl_off_t sent_bytes;
-    uint64_t body_bytes; /* given to on_data */
-    gv_status failure;   /* decided here or by a callback, before curl said anything */
+    gv_status failure; /* decided here or by a callback, before curl said anything */
     gv_error error;
 };
 
@@ -79,32 +75,6 @@ static gv_status fail(http_transfer *t, gv_status status, const char *words)
 }
 
 /* --- a response comes in ----------------------------------------------------------------------- */
-static gv_status judge_head(http_transfer *t)
-{
-    const http_head *head = &t->head;
-    int status = head->reply.status;
-    char words[256];
-    if (status >= 300 && status < 400 && head->location[0]) {
-        char place[sizeof head->location];
-        http_url_show(head->location, place, sizeof place);
-        snprintf(words, sizeof words,
-                 "the server redirects (status %d) to %s, and no redirect is followed: configure "
-                 "the address that answers by itself",
-                 status, place);
-        return fail(t, GV_INVAL, words);
-    }
-    t->gzip = head->encoding == HTTP_GZIP;
-    if (head->encoding == HTTP_OTHER_ENCODING || (t->gzip && !t->request.accept_gzip))
-        return fail(t, GV_INVAL, "the answer comes in an encoding that was not asked for");
-    if (!t->gzip && head->content_length >= 0 && status != 304 &&
-        (uint64_t)head->content_length > t->request.max_body_bytes) {
-        snprintf(words, sizeof words, "the body has %" PRId64 " bytes, and %" PRIu64 " are allowed",
-                 head->content_length, t->request.max_body_bytes);
-        return fail(t, GV_FULL, words);
-    }
-    return GV_OK;
-}
-
 /* What a callback answered, with words when it had none. */
 static gv_status refused(http_transfer *t, gv_status status)
 {
@@ -130,8 +100,12 @@ static size_t on_header_line(char *data, size_t size, size_t count, void *arg)
         return 0;
     }
     if (t->head.complete && !before) {
-        if (judge_head(t) != GV_OK)
+        status = http_head_check(&t->head, &t->request, &error);
+        if (status != GV_OK) {
+            fail(t, status, error.text);
             return 0;
+        }
+        t->body.gzip = t->head.encoding == HTTP_GZIP;
         if (t->request.on_headers) {
             status = t->request.on_headers(t->request.ctx, &t->head.reply, &t->error);
             if (status != GV_OK) {
@@ -143,63 +117,32 @@ static size_t on_header_line(char *data, size_t size, size_t count, void *arg)
     return t->state == SLOT_RUNNING ? size * count : 0;
 }
 
-/* Gives *data to the caller, and takes away what he took. */
-static gv_status give(http_transfer *t, gv_span *data)
+static gv_status give(void *ctx, gv_span data, size_t *taken)
 {
-    size_t taken = 0;
-    if (data->len == 0)
-        return GV_OK;
-    if (data->len > t->request.max_body_bytes - t->body_bytes) {
-        char words[80];
-        snprintf(words, sizeof words, "the body is larger than the %" PRIu64 " bytes allowed",
-                 t->request.max_body_bytes);
-        return fail(t, GV_FULL, words);
-    }
-    gv_status status = t->request.on_data(t->request.ctx, *data, &taken, &t->error);
-    if (status == GV_OK)
-        taken = data->len;
-    else if (status != GV_AGAIN)
+    http_transfer *t = ctx;
+    gv_status status = t->request.on_data(t->request.ctx, data, taken, &t->error);
+    if (status != GV_OK && status != GV_AGAIN)
         return refused(t, status);
-    assert(taken <= data->len);
-    t->body_bytes += taken;
-    *data = gv_span_of(data->data + taken, data->len - taken);
     return t->state == SLOT_RUNNING ? status : GV_INVAL;
 }
 
-static gv_status give_inflated(http_transfer *t, gv_span *in)
-{
-    for (;;) {
-        gv_status status = give(t, &t->plain);
-        if (status != GV_OK)
-            return status;
-        gv_error error = { 0 };
-        status = gunzip_run(t->gunzip, in, &t->plain, &error);
-        if (status != GV_OK)
-            return fail(t, status, error.text);
-        if (t->plain.len == 0)
-            return GV_OK;
-    }
-}
-
-/* When we pause, curl keeps the whole piece and delivers it again later, possibly with more at its
- * end: `skip` says how much of it is done. */
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     http_transfer *t = arg;
-    size_t len = size * count;
+    gv_error error = { 0 };
     if (t->state != SLOT_RUNNING || t->failure != GV_OK)
         return CURL_WRITEFUNC_ERROR;
     t->active_ms = now_ms(t->client);
-    size_t skipped = t->skip < len ? t->skip : len;
-    gv_span in = gv_span_of(data + skipped, len - skipped);
-    gv_status status = t->gzip ? give_inflated(t, &in) : give(t, &in);
+    gv_status status = http_body_take(&t->body, gv_span_of(data, size * count), give, t, &error);
+    if (status == GV_OK)
+        return size * count;
     if (status == GV_AGAIN) {
-        t->skip += len - skipped - in.len;
         t->paused = true;
         return CURL_WRITEFUNC_PAUSE;
     }
-    t->skip -= skipped;
-    return status == GV_OK ? len : CURL_WRITEFUNC_ERROR;
+    if (error.text[0])
+        fail(t, status, error.text);
+    return CURL_WRITEFUNC_ERROR;
 }
 
 /* --- connecting -------------------------------------------------------------------------------- */
@@ -224,7 +167,7 @@ static CURLcode on_tls(CURL *easy, void *config, void *arg)
 static gv_status body_ended(http_transfer *t, const char *why)
 {
     char words[200];
-    snprintf(words, sizeof words, "the body ended after %" PRIu64 " bytes: %.120s", t->body_bytes,
+    snprintf(words, sizeof words, "the body ended after %" PRIu64 " bytes: %.120s", t->body.bytes,
              why);
     return fail(t, GV_CORRUPT, words);
 }
@@ -321,7 +264,7 @@ static void settle(http_client *client)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
         if (code != CURLE_OK)
             judge_failure(t, code);
-        else if (t->failure == GV_OK && t->gzip && !gunzip_complete(t->gunzip))
+        else if (t->failure == GV_OK && !http_body_whole(&t->body))
             body_ended(t, "the gzip stream has no end");
         finish(t, true);
     }
@@ -379,10 +322,10 @@ static bool open_slots(http_client *client)
         void *mem = malloc(gunzip_mem_bytes());
         t->client = client;
         t->easy = curl_easy_init();
-        t->gunzip = mem ? gunzip_init(mem) : NULL;
-        if (mem && !t->gunzip)
+        t->body.gunzip = mem ? gunzip_init(mem) : NULL;
+        if (mem && !t->body.gunzip)
             free(mem);
-        if (!t->easy || !t->gunzip)
+        if (!t->easy || !t->body.gunzip)
             return false;
     }
     return true;
@@ -432,7 +375,7 @@ void http_close(http_client *client)
             finish(t, false);
         if (t->easy)
             curl_easy_cleanup(t->easy);
-        free(t->gunzip);
+        free(t->body.gunzip);
     }
     if (client->multi)
         curl_multi_cleanup(client->multi);
@@ -534,12 +477,9 @@ static void begin(http_transfer *t, const http_request *request)
     http_head_start(&t->head);
     t->verdict = (tls_verdict){ .clock = t->client->clock };
     t->curl_words[0] = '\0';
-    gunzip_start(t->gunzip);
-    t->gzip = t->paused = t->held = t->resume = t->sending = false;
-    t->plain = gv_span_of(NULL, 0);
-    t->skip = 0;
+    http_body_start(&t->body, request->max_body_bytes);
+    t->paused = t->held = t->resume = t->sending = false;
     t->sent_bytes = 0;
-    t->body_bytes = 0;
     t->failure = GV_OK;
     memset(&t->error, 0, sizeof t->error);
 }
@@ -627,7 +567,7 @@ static void check_stall(http_transfer *t)
     if (t->head.complete)
         snprintf(words, sizeof words,
                  "no byte for %" PRIu32 " ms, after %" PRIu64 " bytes of the body",
-                 t->request.stall_timeout_ms, t->body_bytes);
+                 t->request.stall_timeout_ms, t->body.bytes);
     else
         snprintf(words, sizeof words, "connected, but no answer within %" PRIu32 " ms",
                  t->request.stall_timeout_ms);

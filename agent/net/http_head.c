@@ -1,5 +1,8 @@
 #include "agent/net/http_head.h"
 
+#include "agent/net/http_url.h"
+
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -178,5 +181,26 @@ gv_status http_head_line(http_head *head, gv_span line, gv_error *err)
         size_t at = (size_t)(colon - line.data);
         header(head, gv_span_of(line.data, at), trim(gv_span_of(colon + 1, line.len - at - 1)));
     }
+    return GV_OK;
+}
+
+gv_status http_head_check(const http_head *head, const http_request *request, gv_error *err)
+{
+    int status = head->reply.status;
+    if (status >= 300 && status < 400 && head->location[0]) {
+        char place[sizeof head->location];
+        http_url_show(head->location, place, sizeof place);
+        return gv_fail(err, GV_INVAL,
+                       "the server redirects (status %d) to %s, and no redirect is followed: "
+                       "configure the address that answers by itself",
+                       status, place);
+    }
+    if (head->encoding == HTTP_OTHER_ENCODING ||
+        (head->encoding == HTTP_GZIP && !request->accept_gzip))
+        return gv_fail(err, GV_INVAL, "the answer comes in an encoding that was not asked for");
+    if (head->encoding == HTTP_IDENTITY && head->content_length >= 0 && status != 304 &&
+        (uint64_t)head->content_length > request->max_body_bytes)
+        return gv_fail(err, GV_FULL, "the body has %" PRId64 " bytes, and %" PRIu64 " are allowed",
+                       head->content_length, request->max_body_bytes);
     return GV_OK;
 }

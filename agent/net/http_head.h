@@ -27,6 +27,10 @@ void http_head_start(http_head *head);
 /* One line with or without its CRLF. GV_FULL: more than HTTP_HEAD_MAX_BYTES; GV_CORRUPT: no HTTP. */
 gv_status http_head_line(http_head *head, gv_span line, gv_error *err);
 
+/* Whether a complete head is one that the request can take. GV_INVAL: a redirect, or an encoding that
+ * was not asked for; GV_FULL: more bytes announced than allowed. */
+gv_status http_head_check(const http_head *head, const http_request *request, gv_error *err);
+
 /* Seconds since 1970 UTC of an HTTP date in any of its three forms; -1 when it is none. */
 int64_t http_date_parse(gv_span text);
 

@@ -1,14 +1,13 @@
 #include "agent/registry/registry.h"
 
 #include "agent/net/http_url.h"
-#include "agent/registry/cache.h"
+#include "agent/registry/cache_file.h"
 #include "agent/registry/call.h"
 #include "agent/registry/reply.h"
 #include "platform/log.h"
 
 #include <assert.h>
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,95 +100,13 @@ static void complain(item *it, const char *words)
 }
 
 /* --- the cache file ---------------------------------------------------------------------------- */
-static bool exists(const plat_fs *fs, const char *path)
-{
-    int file;
-    gv_error err = { 0 };
-    if (fs->open(fs->ctx, path, PLAT_READ, &file, &err) == GV_OK) {
-        fs->close(fs->ctx, file);
-        return true;
-    }
-    return err.os_errno != ENOENT;
-}
-
-static void set_aside(registry *r, const char *why)
-{
-    char name[PLAT_PATH_MAX];
-    gv_error err = { 0 };
-    for (int n = 1; n < 100; n++) {
-        if (snprintf(name, sizeof name, "%s.damaged-%d", r->config.cache_path, n) >=
-            (int)sizeof name)
-            break;
-        if (exists(r->fs, name))
-            continue;
-        if (r->fs->rename(r->fs->ctx, r->config.cache_path, name, &err) != GV_OK)
-            break;
-        GV_LOG(GV_LOG_WARN,
-               gv_kmsg("damaged cache of schema ids set aside; the ids are asked again"),
-               gv_kstr("file", name), gv_kstr("reason", why));
-        return;
-    }
-    GV_LOG(GV_LOG_WARN, gv_kmsg("damaged cache of schema ids cannot be set aside"),
-           gv_kstr("file", r->config.cache_path), gv_kstr("reason", err.text));
-}
-
-static void origin_of(const char *url, char out[CACHE_ORIGIN_MAX])
-{
-    http_url_show(url, out, CACHE_ORIGIN_MAX);
-    for (size_t n = strlen(out); n > 0 && out[n - 1] == '/'; n--)
-        out[n - 1] = '\0';
-}
-
-static bool same_registry(const registry *r)
-{
-    for (size_t i = 0; i < r->config.url_count; i++) {
-        char origin[CACHE_ORIGIN_MAX];
-        origin_of(r->config.urls[i], origin);
-        for (size_t k = 0; k < r->cache.origin_count; k++)
-            if (strcmp(origin, r->cache.origins[k]) == 0)
-                return true;
-    }
-    return false;
-}
-
-static void load_cache(registry *r)
-{
-    gv_error err = { 0 };
-    size_t len = 0;
-    char *bytes = malloc(CACHE_FILE_MAX);
-    if (!bytes)
-        return;
-    gv_status status = plat_fs_load(r->fs, r->config.cache_path, bytes, CACHE_FILE_MAX, &len, &err);
-    if (status == GV_OK)
-        status = cache_parse(&r->cache, gv_span_of(bytes, len), &err);
-    free(bytes);
-    if (status == GV_CORRUPT || status == GV_FULL) {
-        set_aside(r, err.text);
-    } else if (status != GV_OK && err.os_errno != ENOENT) {
-        GV_LOG(GV_LOG_WARN, gv_kmsg("cannot read the cache of schema ids; they are asked again"),
-               gv_kstr("reason", err.text));
-    } else if (status == GV_OK && !same_registry(r)) {
-        GV_LOG(GV_LOG_WARN,
-               gv_kmsg("the cache of schema ids is another registry's; the ids are asked again"),
-               gv_kstr("registry", r->cache.origins[0]));
-        memset(&r->cache, 0, sizeof r->cache);
-    }
-    r->cache.origin_count = 0;
-    for (size_t i = 0; i < r->config.url_count && i < CACHE_ORIGINS; i++)
-        origin_of(r->config.urls[i], r->cache.origins[r->cache.origin_count++]);
-}
-
 static void save_cache(registry *r)
 {
     gv_error err = { 0 };
     r->save_ms = UINT64_MAX;
     if (!r->config.cache_path)
         return;
-    char *text = cache_print(&r->cache);
-    gv_status status = text ? plat_fs_replace(r->fs, r->config.cache_path, text, strlen(text), &err)
-                            : gv_fail(&err, GV_FULL, "no memory");
-    free(text);
-    if (status != GV_OK) {
+    if (cache_save(&r->cache, r->fs, r->config.cache_path, &err) != GV_OK) {
         r->save_ms = later(r, r->config.retry_max_ms);
         GV_LOG(GV_LOG_WARN, gv_kmsg("cannot write the cache of schema ids; tried again later"),
                gv_kstr("reason", err.text));
@@ -454,8 +371,7 @@ gv_status registry_open(const registry_config *config, http_client *http, const 
         plat_mono_ms(clock) * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)plat_wall_ms(clock) ^ 1;
     set_call(r, &r->ask, http, REPLY_MAX_BYTES);
     set_call(r, &r->fetch, http, SCHEMA_MAX_BYTES);
-    if (config->cache_path)
-        load_cache(r);
+    cache_load(&r->cache, fs, config->cache_path, config->urls, config->url_count);
     for (size_t i = 0; i < count && status == GV_OK; i++) {
         item *it = &r->items[i];
         it->schema = &schemas[i];
