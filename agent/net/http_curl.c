@@ -36,6 +36,7 @@ struct http_transfer {
     bool paused;
     bool held; /* see hold() */
     bool resume;
+    bool deaf; /* its socket could not be watched */
 
     bool sending;       /* connected: the stall time-out runs */
     uint64_t active_ms; /* when a byte moved last */
@@ -50,6 +51,7 @@ struct http_client {
     CURLM *multi;
     tls_roots *roots;
     char user_agent[64];
+    char no_proxy[512];
     int inside;        /* how deep we are in calls of curl that call back */
     uint64_t timer_ms; /* when curl wants to be called */
     unsigned slots;
@@ -253,6 +255,8 @@ static void settle(http_client *client)
         http_transfer *t = &client->slot[i];
         if (t->state == SLOT_CANCELLED)
             finish(t, false);
+        else if (t->state == SLOT_RUNNING && t->deaf)
+            finish(t, true);
         else if (t->state == SLOT_RUNNING && t->paused && !t->held)
             hold(t);
     }
@@ -301,9 +305,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
     if (plat_loop_watch(client->loop, fd, events, on_ready, client, &error) == GV_OK)
         return 0;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
-    if (t)
+    if (t) {
         fail(t, GV_FULL, error.text);
-    return -1;
+        t->deaf = true;
+    }
+    return 0; /* -1 would end the whole multi handle, for good */
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *arg)
@@ -331,6 +337,20 @@ static bool open_slots(http_client *client)
     return true;
 }
 
+/* libcurl takes proxies from the environment, as everybody does; but never for this machine itself. */
+static void exempt_loopback(http_client *client)
+{
+    const char *given = getenv("no_proxy");
+    size_t cap = sizeof client->no_proxy;
+    if (!given)
+        given = getenv("NO_PROXY");
+    if (!given)
+        given = "";
+    const char *ours = strcmp(given, "*") == 0 ? "" : ",localhost,127.0.0.0/8,::1";
+    if (snprintf(client->no_proxy, cap, "%s%s", given, ours) >= (int)cap)
+        client->no_proxy[0] = '\0';
+}
+
 http_client *http_open(plat_loop *loop, const plat_clock *clock, unsigned slots,
                        const char *user_agent, gv_error *err)
 {
@@ -346,6 +366,7 @@ http_client *http_open(plat_loop *loop, const plat_clock *clock, unsigned slots,
     client->slots = slots;
     client->timer_ms = UINT64_MAX;
     snprintf(client->user_agent, sizeof client->user_agent, "%s", user_agent);
+    exempt_loopback(client);
     client->multi = curl_multi_init();
     client->roots = tls_roots_open();
     if (!client->multi || !client->roots || !open_slots(client)) {
@@ -453,6 +474,8 @@ static void set_options(http_transfer *t)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 60L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 30L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_timeout_ms);
+    if (t->client->no_proxy[0])
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, t->client->no_proxy);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
@@ -478,7 +501,7 @@ static void begin(http_transfer *t, const http_request *request)
     t->verdict = (tls_verdict){ .clock = t->client->clock };
     t->curl_words[0] = '\0';
     http_body_start(&t->body, request->max_body_bytes);
-    t->paused = t->held = t->resume = t->sending = false;
+    t->paused = t->held = t->resume = t->deaf = t->sending = false;
     t->sent_bytes = 0;
     t->failure = GV_OK;
     memset(&t->error, 0, sizeof t->error);

@@ -178,6 +178,14 @@ static void turn(void)
     assert_int_equal(plat_loop_wait(loop, wait, NULL), GV_OK);
 }
 
+static void http_reopen(void)
+{
+    gv_error err = { 0 };
+    http_close(client);
+    client = http_open(loop, &the_clock, SLOTS, "gavel-test/1", &err);
+    assert_non_null(client);
+}
+
 static void run(probe *p)
 {
     uint64_t give_up = plat_mono_ms(&the_clock) + 30000;
@@ -648,6 +656,60 @@ static void a_name_without_an_address_is_named(void **state)
     assert_said(&p, "hanging.invalid: check the name");
 }
 
+static void ignore(void *arg, int fd, unsigned events)
+{
+    (void)arg, (void)fd, (void)events;
+}
+
+static void a_full_loop_fails_one_transfer_and_not_the_client(void **state)
+{
+    int fds[PLAT_LOOP_WATCHES];
+    int count = 0;
+    probe p;
+    (void)state;
+    http_reopen(); /* no connection is left over */
+    while (count < PLAT_LOOP_WATCHES) {
+        fds[count] = dup(server.input);
+        if (plat_loop_watch(loop, fds[count], PLAT_LOOP_IN, ignore, NULL, NULL) != GV_OK)
+            break;
+        count++;
+    }
+    get(&p, "http", "/plain/10");
+    assert_int_equal(p.status, GV_FULL);
+    assert_said(&p, "descriptors");
+    for (int i = 0; i < count; i++) {
+        plat_loop_watch(loop, fds[i], 0, NULL, NULL, NULL);
+        close(fds[i]);
+    }
+    for (int i = 0; i < 2 * SLOTS; i++) {
+        get(&p, "http", "/plain/10");
+        assert_int_equal(p.status, GV_OK);
+    }
+}
+
+static void a_proxy_is_not_asked_about_this_machine(void **state)
+{
+    static const char *const exempt[] = { NULL, "elsewhere.example", "" };
+    (void)state;
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    for (size_t i = 0; i < 3; i++) {
+        probe p;
+        exempt[i] ? setenv("no_proxy", exempt[i], 1) : unsetenv("no_proxy");
+        http_reopen();
+        get(&p, "https", "/plain/10");
+        assert_int_equal(p.status, GV_OK);
+        aim(&p, "http", "/");
+        snprintf(p.url, sizeof p.url, "http://gavel.invalid/");
+        start(&p);
+        run(&p); /* for others it is asked */
+        assert_int_equal(p.status, GV_IO);
+        assert_said(&p, "127.0.0.1 port 1");
+    }
+    unsetenv("http_proxy"), unsetenv("https_proxy"), unsetenv("no_proxy");
+    http_reopen();
+}
+
 static void connections_are_reused(void **state)
 {
     (void)state;
@@ -701,14 +763,6 @@ static void certificates_are_checked_by_authority_and_name(void **state)
     assert_said(&p, "another host name");
     get(&p, "https", "/plain/5");
     assert_int_equal(p.status, GV_OK);
-}
-
-static void http_reopen(void)
-{
-    gv_error err = { 0 };
-    http_close(client);
-    client = http_open(loop, &the_clock, SLOTS, "gavel-test/1", &err);
-    assert_non_null(client);
 }
 
 static void a_wrong_clock_is_blamed_for_a_refused_certificate(void **state)
@@ -977,6 +1031,8 @@ int main(void)
         cmocka_unit_test(a_server_that_is_away_is_named),
         cmocka_unit_test(a_resolver_that_hangs_never_holds_up_the_loop),
         cmocka_unit_test(a_name_without_an_address_is_named),
+        cmocka_unit_test(a_full_loop_fails_one_transfer_and_not_the_client),
+        cmocka_unit_test(a_proxy_is_not_asked_about_this_machine),
         cmocka_unit_test(connections_are_reused),
         cmocka_unit_test(a_kept_connection_that_was_closed_is_made_anew),
         cmocka_unit_test(certificates_are_checked_by_authority_and_name),
