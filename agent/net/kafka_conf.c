@@ -4,9 +4,11 @@
 #include "platform/log.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Properties that would break a promise, and why they are refused. */
 static const struct {
@@ -116,6 +118,9 @@ static gv_status set_security(rd_kafka_conf_t *conf, const kafka_config *config,
         status = kafka_conf_set(conf, "sasl.username", config->username, err);
     if (status == GV_OK && is_sasl)
         status = kafka_conf_set(conf, "sasl.password", config->password, err);
+    if (status == GV_OK && is_tls && config->ca_file && access(config->ca_file, R_OK) != 0)
+        status = gv_fail(err, GV_INVAL, "kafka.ca_file: cannot read %s: %s", config->ca_file,
+                         strerror(errno));
     if (status == GV_OK && is_tls && config->ca_file)
         status = kafka_conf_set(conf, "ssl.ca.location", config->ca_file, err);
     return status;
@@ -152,6 +157,12 @@ rd_kafka_conf_t *kafka_conf_new(const kafka_config *config, void *opaque, gv_err
     rd_kafka_conf_set_log_cb(conf, on_log);
     rd_kafka_conf_set_opaque(conf, opaque);
     return conf;
+}
+
+gv_status kafka_conf_fail(const char *client, const char *why, gv_error *err)
+{
+    return gv_fail(err, GV_INVAL, "%s: %s%s", client, why,
+                   strstr(why, "ssl.ca") ? ": are there PEM certificates in kafka.ca_file?" : "");
 }
 
 void kafka_versions(char *text, size_t cap)

@@ -173,7 +173,7 @@ gv_status kafka_consumer_open(const kafka_config *config, const char *group,
     if (!c->rk) {
         rd_kafka_conf_destroy(conf);
         free(c);
-        return gv_fail(err, GV_INVAL, "Kafka consumer: %s", why);
+        return kafka_conf_fail("Kafka consumer", why, err);
     }
     rd_kafka_set_log_queue(c->rk, NULL);
     rd_kafka_poll_set_consumer(c->rk); /* one queue for all, so one call serves all */
@@ -410,8 +410,8 @@ static gv_status take_offsets(rd_kafka_event_t *event, const char *topic, bool h
             rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
 
         if (at->err)
-            return gv_fail(err, GV_IO, "no offsets of topic %s [%d]: %s", topic,
-                           (int)at->partition, rd_kafka_err2str(at->err));
+            return gv_fail(err, GV_IO, "no offsets of topic %s [%d]: %s", topic, (int)at->partition,
+                           rd_kafka_err2str(at->err));
         if (at->partition >= 0 && (size_t)at->partition < count)
             *(high ? &out[at->partition].high : &out[at->partition].low) = at->offset;
     }

@@ -42,6 +42,8 @@ rd_kafka_conf_t *kafka_conf_new(const kafka_config *config, void *opaque, gv_err
 gv_status kafka_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, gv_error *err);
 gv_status kafka_conf_set_int(rd_kafka_conf_t *conf, const char *name, uint64_t value,
                              gv_error *err);
+/* GV_INVAL: librdkafka made no client of the configuration, and said why. */
+gv_status kafka_conf_fail(const char *client, const char *why, gv_error *err);
 gv_status kafka_conf_pass_through(rd_kafka_conf_t *conf, const kafka_config *config, gv_error *err);
 
 /* --- producer and topics share these ------------------------------------------------------------ */

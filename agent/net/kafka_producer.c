@@ -146,25 +146,43 @@ static gv_status watch(kafka_producer *p, plat_loop *loop, gv_error *err)
     return status;
 }
 
+/* Has librdkafka load certificates and the like. When that fails in a client with an interceptor,
+ * librdkafka 2.8 destroys half of the configuration, and neither keeping nor freeing it is right: so
+ * it is tried without one, and without an address to connect to. */
+static gv_status rehearse(const rd_kafka_conf_t *conf, gv_error *err)
+{
+    char why[256] = "";
+    rd_kafka_conf_t *copy = rd_kafka_conf_dup(conf);
+
+    rd_kafka_conf_set(copy, "bootstrap.servers", "", NULL, 0);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, copy, why, sizeof why);
+    if (!rk) {
+        rd_kafka_conf_destroy(copy);
+        return kafka_conf_fail("Kafka producer", why, err);
+    }
+    rd_kafka_destroy(rk);
+    return GV_OK;
+}
+
 static gv_status start(kafka_producer *p, const kafka_config *config, gv_error *err)
 {
     rd_kafka_conf_t *conf = kafka_conf_new(config, p, err);
+    gv_status status = conf ? configure(conf, config, err) : GV_INVAL;
     char why[256] = "";
 
-    if (!conf)
-        return GV_INVAL;
-    if (configure(conf, config, err) != GV_OK) {
-        rd_kafka_conf_destroy(conf);
-        return GV_INVAL;
+    if (status == GV_OK && (config->security != KAFKA_PLAINTEXT || config->property_count))
+        status = rehearse(conf, err);
+    if (status != GV_OK) {
+        if (conf)
+            rd_kafka_conf_destroy(conf);
+        return status;
     }
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_interceptor_add_on_new(conf, "gavel", on_new, p);
     p->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (!p->rk) {
-        rd_kafka_conf_destroy(conf);
-        return gv_fail(err, GV_INVAL, "Kafka producer: %s", why);
-    }
+    if (!p->rk) /* no memory, no threads; conf is lost, see above */
+        return gv_fail(err, GV_IO, "Kafka producer: %s", why);
     rd_kafka_set_log_queue(p->rk, NULL);
     p->main_queue = rd_kafka_queue_get_main(p->rk);
     p->admin_queue = rd_kafka_queue_new(p->rk);
