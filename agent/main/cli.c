@@ -118,7 +118,7 @@ void cli_print_version(const char *program)
     http_versions(text, sizeof text);
     printf("%s\n", text);
     kafka_versions(text, sizeof text);
-    printf("%s\n", text);
+    printf("%s, OpenSSL %s\n", text, GAVEL_DEP_OPENSSL);
     printf("cJSON %s, jansson %s, avro-c %s, lz4 %s\n", config_json_version(), GAVEL_DEP_JANSSON,
            GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4);
 }
