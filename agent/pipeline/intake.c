@@ -7,12 +7,9 @@
 #include <assert.h>
 #include <cjson/cJSON.h>
 
-/* A reject's raw bytes are at most limits.record_bytes; its other fields fit in this. */
-#define REJECT_FRAME_BYTES 1024u
-
 size_t intake_scratch_bytes(const transcode_limits *limits)
 {
-    return limits->record_bytes + REJECT_FRAME_BYTES;
+    return limits->record_bytes + INTAKE_REJECT_FRAME_BYTES;
 }
 
 size_t intake_mem_needed(const intake_shared *shared)
@@ -35,17 +32,14 @@ static void submit_open(intake *in, batch_kind kind)
     in->shared->submit(in->shared->ctx, b);
 }
 
-/* The batch to fill with that kind. NULL when none is free: then what we hold of the other kind is
- * submitted, since batches that only wait could keep all transfers waiting for each other. */
+/* The batch to fill with that kind; NULL when none is free. */
 static batch *open_batch(intake *in, batch_kind kind)
 {
     if (in->open[kind])
         return in->open[kind];
     batch *b = pool_take(in->shared->pool);
-    if (!b) {
-        submit_open(in, kind == BATCH_AUCTIONS ? BATCH_REJECTS : BATCH_AUCTIONS);
+    if (!b)
         return NULL;
-    }
     uint64_t fingerprint =
         kind == BATCH_AUCTIONS ? in->shared->auction_fingerprint : in->shared->reject_fingerprint;
     batch_start(b, kind, &in->snapshot, fingerprint);

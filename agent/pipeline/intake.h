@@ -34,6 +34,10 @@ typedef struct {
             { "position", PLAN_VALUE_POSITION },                                                   \
     }
 
+/* A reject's raw bytes are at most limits.record_bytes; its other fields fit in this. So a record and
+ * a reject fit in a batch that has room for limits.record_bytes and this. */
+#define INTAKE_REJECT_FRAME_BYTES 1024u
+
 typedef enum {
     INTAKE_WAIT,       /* a batch is needed: ask again when one is free */
     INTAKE_WHOLE,      /* all records are submitted */
@@ -60,10 +64,11 @@ void intake_init(intake *in, const intake_shared *shared, void *mem, size_t mem_
 /* A new snapshot. `realm_known`: a first pass has seen that this very body is the asked realm's. */
 void intake_begin(intake *in, const snapshot_id *snapshot, bool realm_known);
 
-/* As transcoder_feed; GV_AGAIN when no batch is free: feed the rest when one is. */
+/* As transcoder_feed; GV_AGAIN when no batch is free: feed the rest when one is. When none can come
+ * back by itself, because all are being filled, call intake_hand_over() for those that fill them. */
 gv_status intake_feed(intake *in, gv_span bytes, size_t *taken, gv_error *err);
 
-/* Submits what the open batches hold. For when somebody else cannot go on without one. */
+/* Submits what the open batches hold so far. */
 void intake_hand_over(intake *in);
 
 /* All bytes have been fed: judges the body and submits what is left. */

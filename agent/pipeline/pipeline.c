@@ -12,7 +12,6 @@
 
 #define CODEC_ARENA_BYTES (96u * 1024u) /* two schemas and a plan; checked when they are read */
 #define RECORD_BYTES_MAX  (32u * 1024u) /* real ones are below 1 KiB; a longer one is a reject */
-#define BATCH_SLACK_BYTES 2048u /* a body's growth over its JSON text: bound fields, defaults */
 
 typedef enum {
     LANE_FREE,
@@ -57,7 +56,7 @@ static transcode_limits limits_for(size_t batch_bytes)
 {
     transcode_limits limits = transcode_default_limits();
     limits.record_bytes = RECORD_BYTES_MAX;
-    size_t room = batch_bytes - BATCH_ENTRY_OVERHEAD - BATCH_SLACK_BYTES;
+    size_t room = batch_bytes - BATCH_ENTRY_OVERHEAD - INTAKE_REJECT_FRAME_BYTES;
     if (limits.record_bytes > room)
         limits.record_bytes = room;
     return limits;
@@ -288,7 +287,7 @@ static gv_status on_data(void *ctx, unsigned slot, gv_span data, size_t *taken, 
     if (st == GV_AGAIN) {
         l->starved = true;
         p->counts.pauses++;
-        p->noted = true; /* what it held of the other kind may have gone back to the pool */
+        p->noted = true; /* perhaps no batch can come back by itself */
     }
     return st;
 }

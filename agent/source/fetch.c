@@ -36,7 +36,6 @@ static gv_status on_headers(void *ctx, const http_reply *reply, gv_error *err)
     k->date = reply->date;
     k->date_ms = plat_mono_ms(s->clock);
     memcpy(k->etag, reply->etag, sizeof k->etag);
-    k->feed->token_retried = false;
     st = s->events.open(s->events.ctx, k->number, k->feed, reply, err);
     if (st == GV_OK)
         k->state = SLOT_RECEIVING;
@@ -68,8 +67,7 @@ static void on_no_snapshot(slot *k, gv_status status, const http_reply *reply, c
         return;
     }
     if (reply->status == 401 && request_retry_token(s, k->token_sent, &f->token_retried)) {
-        f->state = FEED_IDLE;
-        f->due_ms = plat_mono_ms(s->clock);
+        f->state = FEED_IDLE; /* and still due */
         return;
     }
     if (status == GV_OK) {

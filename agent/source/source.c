@@ -183,8 +183,7 @@ void source_settle(source *s, unsigned number, source_outcome outcome, const cha
         break;
     case SETTLE_AGAIN:
         f->realm_verified = k->last_modified;
-        f->due_ms = plat_mono_ms(s->clock);
-        f->state = FEED_IDLE;
+        f->state = FEED_IDLE; /* and still due */
         break;
     }
     k->state = SLOT_FREE;

@@ -187,6 +187,20 @@ static void damaged_cursor_is_set_aside_with_a_warning_and_never_deleted(void **
     assert_int_equal(loaded().last_modified, OLD);
 }
 
+static void etag_that_is_too_long_is_damaged(void **state)
+{
+    (void)state;
+    char text[512], etag[HTTP_ETAG_MAX + 1];
+    memset(etag, 'e', sizeof etag);
+    for (size_t len = HTTP_ETAG_MAX - 1; len <= HTTP_ETAG_MAX; len++) {
+        snprintf(text, sizeof text,
+                 "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":5,\"etag\":\"%.*s\"}",
+                 (int)len, etag);
+        fs_double_write(disk, PATH, text);
+        assert_int_equal(loaded().last_modified, len < HTTP_ETAG_MAX ? 5 : 0);
+    }
+}
+
 static void cursor_larger_than_any_of_ours_is_damaged(void **state)
 {
     (void)state;
@@ -256,6 +270,7 @@ int main(void)
         TEST(any_failing_operation_leaves_the_old_cursor_or_the_new_one),
         TEST(power_cut_at_any_operation_leaves_the_old_cursor_or_the_new_one),
         TEST(damaged_cursor_is_set_aside_with_a_warning_and_never_deleted),
+        TEST(etag_that_is_too_long_is_damaged),
         TEST(cursor_larger_than_any_of_ours_is_damaged),
         TEST(unreadable_cursor_stays_where_it_is),
         TEST(feeds_do_not_share_a_cursor),

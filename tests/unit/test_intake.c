@@ -126,8 +126,10 @@ static gv_status feed_all(const char *text, size_t len, size_t piece, unsigned *
         if (st != GV_AGAIN)
             return st;
         ++*waits;
-        if (w.pool.free_count == 0)
-            forwarder_double_release(w.forwarder, forwarder_double_held(w.forwarder) / 2, 0);
+        assert_int_equal(w.pool.free_count, 0);
+        if (forwarder_double_held(w.forwarder) == 0)
+            intake_hand_over(&w.in);
+        forwarder_double_release(w.forwarder, forwarder_double_held(w.forwarder) / 2, 0);
     }
     return GV_OK;
 }
@@ -137,7 +139,8 @@ static intake_verdict end_all(unsigned *waits)
     intake_verdict verdict;
     while ((verdict = intake_end(&w.in, &w.err)) == INTAKE_WAIT) {
         ++*waits;
-        assert_true(forwarder_double_held(w.forwarder) > 0);
+        if (forwarder_double_held(w.forwarder) == 0)
+            intake_hand_over(&w.in);
         forwarder_double_release(w.forwarder, 0, 0);
     }
     return verdict;
@@ -415,7 +418,7 @@ static void row_of_any_length_is_a_record_or_a_reject(void **state)
     const size_t batch_bytes = 65536;
     transcode_limits limits = transcode_default_limits();
     drop();
-    limits.record_bytes = batch_bytes - BATCH_ENTRY_OVERHEAD - 2048;
+    limits.record_bytes = batch_bytes - BATCH_ENTRY_OVERHEAD - INTAKE_REJECT_FRAME_BYTES;
     make(4, batch_bytes, &limits);
     const size_t limit = limits.record_bytes;
     const size_t lengths[] = {
@@ -454,7 +457,7 @@ static void longest_record_and_longest_reject_fit_in_the_smallest_batch(void **s
 {
     (void)state;
     transcode_limits limits = transcode_default_limits();
-    limits.record_bytes = 65536 - BATCH_ENTRY_OVERHEAD - 2048;
+    limits.record_bytes = 65536 - BATCH_ENTRY_OVERHEAD - INTAKE_REJECT_FRAME_BYTES;
     assert_true(limits.record_bytes + BATCH_ENTRY_OVERHEAD <= 65536);
     assert_true(intake_scratch_bytes(&limits) + BATCH_ENTRY_OVERHEAD <= 65536);
 }

@@ -470,7 +470,7 @@ static void row_that_grows_beyond_a_batch_is_a_reject_not_a_broken_snapshot(void
 {
     (void)state;
     schedule_random chance = seeded(11);
-    static char text[80 * 1024];
+    static char text[160 * 1024];
     world_realm *r = world_add((body_spec){ .realm = 0, .where = REALM_NEVER });
     size_t n = (size_t)sprintf(text, "{\"auctions\":[{\"id\":1,\"item\":{\"id\":2},\"quantity\":1,"
                                      "\"note\":\"");
@@ -479,6 +479,9 @@ static void row_that_grows_beyond_a_batch_is_a_reject_not_a_broken_snapshot(void
     n += (size_t)sprintf(text + n, "\"},{\"id\":3,\"item\":{\"id\":2},\"quantity\":1,\"note\":\"");
     memset(text + n, 0xff, 2000);
     n += 2000;
+    n += (size_t)sprintf(text + n, "\"},{\"id\":4,\"note\":\"");
+    memset(text + n, 'x', 70000); /* longer than is kept of it */
+    n += 70000;
     n += (size_t)sprintf(text + n, "\"}]}");
     free(r->text);
     r->text = memcpy(malloc(n), text, n);
@@ -488,7 +491,7 @@ static void row_that_grows_beyond_a_batch_is_a_reject_not_a_broken_snapshot(void
     world_acknowledge_all(&chance);
     assert_int_equal(world_counts()->snapshots, 1);
     assert_int_equal(pipeline_state(w.pipeline)->records, 1);
-    assert_int_equal(pipeline_state(w.pipeline)->rejects, 1);
+    assert_int_equal(pipeline_state(w.pipeline)->rejects, 2);
     assert_int_equal(pipeline_state(w.pipeline)->replaced_utf8, 2000);
     assert_int_equal(pipeline_state(w.pipeline)->unknown_members, 1);
 }

@@ -53,6 +53,10 @@ static void index_that_is_of_no_use_is_asked_again_with_back_off(void **state)
         assert_in_range(wait_ms, SECOND << i >> 1, SECOND << i);
         assert_true(log_double_count(&w.said, words[i]) > 0);
     }
+    once(&w.indexes, status_only(500)); /* a day later the back-off starts anew */
+    run_for(DAY);
+    uint64_t wait_ms = call_of("index", 7)->at_ms - call_of("index", 6)->at_ms;
+    assert_in_range(wait_ms, SECOND / 2, SECOND);
 }
 
 static void refused_token_at_the_index_is_replaced_once(void **state)
