@@ -12,14 +12,16 @@ static bool find(const bson_t *doc, const char *name, bson_iter_t *it)
     return bson_iter_init_find(it, doc, name);
 }
 
+/* "" when it is not there, no text, or longer than any of ours: cut, it might not be UTF-8 any more. */
 static void get_text(const bson_t *doc, const char *name, char *out, size_t cap)
 {
     bson_iter_t it;
+    const char *text = "";
 
-    out[0] = '\0';
     if (find(doc, name, &it) && BSON_ITER_HOLDS_UTF8(&it)) {
-        snprintf(out, cap, "%s", bson_iter_utf8(&it, NULL));
+        text = bson_iter_utf8(&it, NULL);
     }
+    snprintf(out, cap, "%s", strlen(text) < cap ? text : "");
 }
 
 static uint64_t get_count(const bson_t *doc, const char *name)
@@ -88,7 +90,7 @@ static gv_status read_entry(const bson_t *whole, ledger *out, gv_error *err)
                        "ledger entry: \"snapshot\" is not of the form region/realm/house/seconds");
     }
     if (!out->claim.state[0]) {
-        return gv_fail(err, GV_CORRUPT, "ledger entry: \"state\" is missing");
+        return gv_fail(err, GV_CORRUPT, "ledger entry: \"state\" is missing or too long");
     }
     bool counted = parse_digest(digest, &out->claim.digest) && find(whole, "records", &it) &&
                    is_whole_number(&it);

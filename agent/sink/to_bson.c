@@ -136,8 +136,7 @@ static gv_status id_text(void *ctx, gv_span name, uint32_t index, const schema_n
     (void)index, (void)type, (void)err;
     if (id->depth == 1 && named(name, "region")) {
         id->odd = id->odd || v.len == 0 || v.len >= sizeof id->snapshot.region ||
-                  memchr(v.data, '\0', v.len) || memchr(v.data, '/', v.len) ||
-                  !bson_utf8_validate((const char *)v.data, v.len, false);
+                  memchr(v.data, '\0', v.len) || memchr(v.data, '/', v.len);
         if (!id->odd) {
             memcpy(id->snapshot.region, v.data, v.len);
         }
@@ -226,7 +225,7 @@ static bool has_key(const bson_t *doc, const char *key, size_t len)
 }
 
 /* A map's key: most are fine as they are; the others are written anew into t->key. */
-static gv_status map_key(to_bson *t, gv_span name, const char **key, size_t *len)
+static void map_key(to_bson *t, gv_span name, const char **key, size_t *len)
 {
     static const char dot[] = "\xef\xbc\x8e", dollar[] = "\xef\xbc\x84", nul[] = "\xef\xbf\xbd";
     level *l = top(t);
@@ -234,7 +233,7 @@ static gv_status map_key(to_bson *t, gv_span name, const char **key, size_t *len
                                   !memchr(name.data, '\0', name.len));
 
     if (fine && (l->count > UNIQUE_KEYS_MAX || !has_key(l->doc, *key, *len))) {
-        return GV_OK;
+        return;
     }
     bson_free(t->key);
     t->key = bson_malloc(3 * name.len + 16);
@@ -257,7 +256,6 @@ static gv_status map_key(to_bson *t, gv_span name, const char **key, size_t *len
     }
     *key = t->key;
     *len = end;
-    return GV_OK;
 }
 
 /* Where the next value goes, and under which key. `scratch` holds a number or a changed name. */
@@ -274,9 +272,6 @@ static gv_status place(to_bson *t, gv_span name, uint32_t index, size_t value_by
     } else if (l->kind == SCHEMA_ARRAY) {
         *len = bson_uint32_to_string(index, key, scratch, 16);
     } else if (l->kind == SCHEMA_MAP) {
-        if (!bson_utf8_validate(*key, *len, true)) {
-            return gv_fail(err, GV_CORRUPT, "a key of a map is not UTF-8");
-        }
         map_key(t, name, key, len);
         l->count++;
     }
@@ -361,10 +356,6 @@ static gv_status put_text(void *ctx, gv_span name, uint32_t index, const schema_
         return appended(bson_append_binary(doc, key, (int)len, BSON_SUBTYPE_BINARY,
                                            (const uint8_t *)text, (uint32_t)v.len),
                         err);
-    }
-    if (!bson_utf8_validate(text, v.len, true)) {
-        return gv_fail(err, GV_CORRUPT, "string %.*s is not UTF-8", (int)(len < 64 ? len : 64),
-                       key);
     }
     return appended(bson_append_utf8(doc, key, (int)len, text, (int)v.len), err);
 }

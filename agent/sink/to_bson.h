@@ -18,7 +18,7 @@
  *
  * Memory:    one document at a time, at most TO_BSON_MAX_BYTES, kept and reused.
  * Ownership: a document is valid until the next call.
- * Errors:    GV_CORRUPT: the body does not match its schema, or a string is not UTF-8. GV_FULL: the
+ * Errors:    GV_CORRUPT: avro_in_walk() refused the body (strings are UTF-8 after it). GV_FULL: the
  *            document would be larger than TO_BSON_MAX_BYTES.
  */
 #ifndef GAVEL_SINK_TO_BSON_H
