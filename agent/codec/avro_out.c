@@ -19,7 +19,7 @@ static void write_long(uint8_t *p, int64_t v)
     *p = (uint8_t)z;
 }
 
-bool avro_put_long(gv_buf *out, int64_t v)
+bool avro_put_long_slowly(gv_buf *out, int64_t v)
 {
     size_t bytes = avro_long_bytes(v);
 

@@ -23,7 +23,7 @@ static inline int64_t avro_unzigzag(uint64_t z)
 /* Bytes that avro_put_long() takes. */
 size_t avro_long_bytes(int64_t v);
 
-bool avro_put_long(gv_buf *out, int64_t v); /* int too, and the index of an enum or a union */
+static inline bool avro_put_long(gv_buf *out, int64_t v); /* also an int, an index of an enum... */
 bool avro_put_boolean(gv_buf *out, bool v);
 bool avro_put_float(gv_buf *out, float v);
 bool avro_put_double(gv_buf *out, double v);
@@ -33,5 +33,38 @@ bool avro_put_bytes(gv_buf *out, gv_span v); /* string too */
  * it, avro_prefix() puts it there, moving what follows if the number is long. */
 bool avro_reserve(gv_buf *out, size_t *mark);
 bool avro_prefix(gv_buf *out, size_t mark, int64_t v);
+
+/* --- inlined: most of what an agent does ------------------------------------------------------ */
+
+bool avro_put_long_slowly(gv_buf *out, int64_t v);
+
+/* Numbers are of any length, so a loop would be mispredicted all the time: the bits are spread to
+ * seven in a byte by a few shifts. */
+static inline bool avro_put_long(gv_buf *out, int64_t v)
+{
+    uint64_t z = avro_zigzag(v);
+
+    if (z >> 56 != 0 || out->cap - out->len < 8)
+        return avro_put_long_slowly(out, v);
+    unsigned bits = 64 - (unsigned)__builtin_clzll(z | 1), bytes = (bits * 9 + 64) / 64;
+    if (bytes > 4)
+        z = (z & UINT64_C(0x00FFFFFFF0000000)) << 4 | (z & UINT64_C(0x000000000FFFFFFF));
+    z = (z & UINT64_C(0x0FFFC0000FFFC000)) << 2 | (z & UINT64_C(0x00003FFF00003FFF));
+    z = (z & UINT64_C(0x3F803F803F803F80)) << 1 | (z & UINT64_C(0x007F007F007F007F));
+    /* All bytes but the last say that more follow. */
+    z |= UINT64_C(0x8080808080808080) & ((UINT64_C(1) << 8 * (bytes - 1)) - 1);
+    gv_put_le64(out->data + out->len, z);
+    out->len += bytes;
+    return true;
+}
+
+/* The index of a branch or a symbol; most are below 64. */
+static inline bool avro_put_index(gv_buf *out, uint32_t index)
+{
+    if (index >= 64 || out->len == out->cap)
+        return avro_put_long(out, index);
+    out->data[out->len++] = (uint8_t)(index << 1);
+    return true;
+}
 
 #endif

@@ -39,17 +39,6 @@ const uint8_t *json_scan_space(json_reader *r, const uint8_t *p)
     return p == r->end ? json_scan_short(r) : p;
 }
 
-const uint8_t *json_scan_expect(json_reader *r, const uint8_t *p, uint8_t byte,
-                                const char *expected)
-{
-    p = json_scan_next(r, p);
-    if (!p)
-        return NULL;
-    if (*p != byte)
-        return json_scan_fail(r, p, expected);
-    return json_scan_next(r, p + 1);
-}
-
 static int hex_digit(uint8_t c)
 {
     if (c >= '0' && c <= '9')

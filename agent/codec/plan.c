@@ -87,7 +87,7 @@ static gv_status build_absent(builder *b, const schema_node *type, plan_node *no
         at[i + 1] = at[i] + (known ? (uint32_t)value.len : 0);
         node->required |= known ? 0 : UINT64_C(1) << i;
     }
-    uint8_t *absent = allocate(b, at[type->count] + 1, 1);
+    uint8_t *absent = allocate(b, at[type->count] + PLAN_ABSENT_SLACK, 1);
     if (!absent)
         return no_room(b);
     for (uint32_t i = 0; i < type->count; i++)
@@ -179,7 +179,7 @@ static gv_status build_union(builder *b, const schema_node *type, plan_node *nod
     if (type->count > INT8_MAX)
         return gv_fail(b->err, GV_INVAL, "schema: a union of more than %d branches", INT8_MAX);
     node->children = children;
-    memset(node->branch, -1, sizeof node->branch);
+    memset(node->branch, -1, sizeof node->branch); /* for JSON_NOTHING, too */
     for (uint32_t i = 0; i < type->count; i++) {
         json_kind kind = json_kind_for(type->branches[i]->kind);
         if (node->branch[kind] < 0)

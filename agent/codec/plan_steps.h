@@ -5,6 +5,8 @@
 #include "agent/codec/json_scan.h"
 #include "agent/codec/plan.h"
 
+#define PLAN_ABSENT_SLACK 16 /* bytes that may be read after the absent values */
+
 /* A field's or a symbol's name, ready to be compared with 16 bytes of JSON at once: its bytes and
  * the closing quote as two little-endian words, and which of their bits count. */
 typedef struct {
@@ -46,5 +48,49 @@ struct plan {
     int32_t extra;
     int32_t position;
 };
+
+/* Up to 8 bytes from p on as a little-endian word, zeros where the input ends. */
+static inline uint64_t plan_load_word(const uint8_t *p, const uint8_t *end)
+{
+    uint8_t bytes[8] = { 0 };
+
+    if (end - p >= 8)
+        return gv_get_le64(p);
+    if (p < end)
+        memcpy(bytes, p, (size_t)(end - p));
+    return gv_get_le64(bytes);
+}
+
+/* Where the first 8 bytes match, none of them is a zero: p + 8 is not beyond the input. */
+static inline bool plan_name_matches(const plan_name *name, uint64_t first, const uint8_t *p,
+                                     const uint8_t *end)
+{
+    if ((first & name->mask[0]) != name->word[0])
+        return false;
+    if (name->len < 8)
+        return true;
+    if ((plan_load_word(p + 8, end) & name->mask[1]) != name->word[1])
+        return false;
+    if (name->len < 16)
+        return true;
+    return (size_t)(end - p) > name->len && p[name->len] == '"' &&
+           memcmp(p + 16, name->text + 16, name->len - 16) == 0;
+}
+
+/* Finds the name that stands at p, before a closing quote and without escapes; -1 when it is none
+ * of them. `guess` is where to look first: members mostly come in the schema's order. */
+static inline int32_t plan_find_name(const plan_node *n, uint32_t guess, const uint8_t *p,
+                                     const uint8_t *end)
+{
+    uint64_t first = plan_load_word(p, end);
+
+    for (uint32_t i = guess; i < n->count; i++)
+        if (plan_name_matches(&n->names[i], first, p, end))
+            return (int32_t)i;
+    for (uint32_t i = 0; i < guess; i++)
+        if (plan_name_matches(&n->names[i], first, p, end))
+            return (int32_t)i;
+    return -1;
+}
 
 #endif

@@ -152,7 +152,7 @@ static void fill_union(avro_value_t *v, const cJSON *json)
 
 static void fill_fields(avro_value_t *v, const cJSON *json)
 {
-    size_t count;
+    size_t count = 0;
     const char *name;
     avro_value_t child;
 
