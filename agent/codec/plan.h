@@ -3,6 +3,8 @@
  * The schema is data: a field of the schema is looked for under its own name in the JSON object;
  * an absent one takes its default (or null, where the union allows it), else the record is a
  * reject. Some top-level fields are bound: their value comes from the caller, not from the JSON.
+ * How a JSON value becomes a union, an enum or bytes: DESIGN.md, "Choices".
+ * Errors:    GV_INVAL names the field that cannot be filled; GV_FULL when the arena is too small.
  * Ownership: the plan lives in the arena and borrows the schema, which must live as long.
  */
 #ifndef GAVEL_CODEC_PLAN_H
@@ -31,7 +33,7 @@ typedef struct {
 
 typedef struct plan plan;
 
-/* key_field: top-level int or long field whose value identifies a record ("id").
+/* key_field: top-level int or long field whose value identifies a record ("id"); always required.
  * extra_field: top-level map-of-string field for unknown members, or NULL to drop them (counted). */
 gv_status plan_build(const schema *s, const plan_binding *bindings, size_t binding_count,
                      const char *key_field, const char *extra_field, gv_arena *arena,

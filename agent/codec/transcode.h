@@ -5,6 +5,8 @@
  * the schema does not know go, as JSON text, into its map field "extra" (a nested one under its
  * dotted path). A record that breaks the schema is a reject, and the document goes on.
  *
+ * A member that is there twice is a breach, too.
+ *
  * Limits:    transcode_limits; what exceeds them is a reject (a record) or GV_INVAL (the envelope).
  * Numbers:   64-bit integers are exact; they never pass through a double.
  * Text:      invalid UTF-8 becomes U+FFFD and is counted.
