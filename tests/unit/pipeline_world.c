@@ -217,6 +217,13 @@ void world_pass_time(uint64_t ms)
     world_settle();
 }
 
+schedule_random seeded(uint64_t seed)
+{
+    schedule_random r;
+    schedule_seed(&r, seed);
+    return r;
+}
+
 void world_acknowledge_all(schedule_random *chance)
 {
     world_settle();

@@ -70,6 +70,8 @@ void world_close(void);
 void world_settle(void);
 void world_pass_time(uint64_t ms); /* and does what is due */
 
+schedule_random seeded(uint64_t seed);
+
 /* Gives batches back, by chance, until nothing is held and nothing more comes. */
 void world_acknowledge_all(schedule_random *chance);
 

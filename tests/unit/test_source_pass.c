@@ -63,14 +63,19 @@ static void refused_token_at_the_index_is_replaced_once(void **state)
 {
     (void)state;
     watch_all();
+    w.expires_in = "999999";
     w.valid_token = 2;
     w.index = "{\"connected_realms\":[" HREF(604) "]}";
     open_source();
     run_for(SECOND);
     assert_int_equal(calls_of("index"), 2);
     assert_int_equal(calls_of("oauth"), 2);
-    assert_int_equal(counts()->failures, 0);
     assert_int_equal(counts()->snapshots, 1);
+    run_for(DAY - 3 * SECOND);
+    w.valid_token = w.issued + 1; /* and again the next day */
+    run_for(3 * SECOND);
+    assert_int_equal(calls_of("index"), 4);
+    assert_int_equal(counts()->failures, 0);
 }
 
 static void too_many_realms_are_an_error_with_words_and_the_rest_is_fetched(void **state)
@@ -328,6 +333,7 @@ static void it_can_be_stopped_at_any_moment(void **state)
             if (w.slots[i].busy)
                 settle(i, SETTLE_BROKEN);
         assert_false(source_busy(w.source));
+        assert_int_equal(log_double_count(&w.said, "snapshot not fetched"), 0); /* nobody's fault */
         assert_int_equal(source_tick(w.source), UINT64_MAX);
         assert_int_equal(http_double_calls(w.http), calls);
         source_stop(w.source);
