@@ -262,7 +262,13 @@ static gv_status turn(runner *r, gv_error *err)
     if (stopping(r) && r->waiting) {
         return GV_AGAIN;
     }
+    size_t held = sink_held(r->sink);
+    uint64_t start = now_ms(r);
     gv_status flushed = sink_flush(r->sink, status == GV_OK ? err : NULL);
+    if (held != 0 && flushed == GV_OK) {
+        GV_LOG(GV_LOG_DEBUG, gv_kmsg("batch stored"), gv_kuint("messages", held),
+               gv_kuint("ms", now_ms(r) - start));
+    }
     if (status == GV_OK) {
         status = flushed;
     }
@@ -271,7 +277,7 @@ static gv_status turn(runner *r, gv_error *err)
     }
     uint64_t until = now_ms(r) + VERIFY_MS;
     do {
-        status = sink_verify(r->sink, err);
+        status = sink_verify(r->sink, r->caught_up && !r->has_held, err);
         look_at_signals(r);
     } while (status == GV_AGAIN && sink_busy(r->sink) && !stopping(r) && now_ms(r) < until);
     if (status == GV_OK && r->config->until_idle && r->caught_up && !r->has_held) {

@@ -508,6 +508,7 @@ static gv_status commit(sink *s, gv_error *err)
 {
     kafka_position positions[64];
     gv_status status = GV_OK;
+    bool moved = false;
 
     for (size_t done = 0; status == GV_OK && done < s->offsets.count;) {
         size_t n = 0;
@@ -516,9 +517,11 @@ static gv_status commit(sink *s, gv_error *err)
             positions[n] = (kafka_position){ s->topics[o->topic].name, o->partition, o->value };
         }
         status = s->outside.commit(s->outside.ctx, positions, n, err);
-        if (status == GV_AGAIN) {
-            status = GV_OK; /* another sink has them now, and will read them again */
-        }
+        moved = moved || status == GV_AGAIN;
+        status = status == GV_AGAIN ? GV_OK : status;
+    }
+    if (moved) {
+        s->offsets.count = 0; /* another sink has some of them now, and will read them again */
     }
     return status;
 }
@@ -537,6 +540,7 @@ gv_status sink_flush(sink *s, gv_error *err)
             return gv_fail(err, GV_IO, "cannot store now");
         }
     }
+    sink_strike_marks(s, &s->offsets);
     empty_batch(s);
     return GV_OK;
 }

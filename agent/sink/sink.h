@@ -98,8 +98,9 @@ size_t sink_held(const sink *s); /* messages taken and not yet committed */
 void sink_forget(sink *s, const kafka_position *partitions, size_t count);
 
 /* Looks after verdicts, STORE_SCAN_MAX snapshots a call at most. GV_OK: there is nothing to do. GV_AGAIN: there
- * is, now or when more has been committed. Call between flushes. */
-gv_status sink_verify(sink *s, gv_error *err);
+ * is, now or when more has been committed. `caught_up`: there is nothing else to do just now. Call
+ * between flushes. */
+gv_status sink_verify(sink *s, bool caught_up, gv_error *err);
 
 /* Is the next verdict a matter of sink_verify() alone? False while it waits for the group. */
 bool sink_busy(const sink *s);

@@ -59,12 +59,12 @@ struct sink {
     sink_step step;
 
     snapshot_table snapshots;
-    bool overflowed; /* the table was full: ask the store what needs a verdict */
-    bool asked;      /* the store was asked since the start */
-    bool active;     /* a round is going on: entries that are DUE wait for the marks */
-    bool reached;    /* all marks of this round are committed */
-    uint64_t next_round_ms;
-    uint64_t next_look_ms;
+    bool overflowed;        /* the table was full: ask the store what needs a verdict */
+    bool asked;             /* the store was asked since the start */
+    bool active;            /* a round is going on: entries that are DUE wait for the marks */
+    bool reached;           /* all marks of this round are committed */
+    uint64_t last_round_ms; /* when one ended */
+    uint64_t last_look_ms;  /* when the broker was asked */
     sink_offsets marks;
     kafka_partition *partitions; /* SINK_PARTITIONS_MAX, scratch */
 };
@@ -76,6 +76,9 @@ const sink_topic *sink_default_topic(const sink *s, sink_topic_kind kind);
 
 /* Before records of this snapshot are stored: makes its document, or marks it for another look. */
 gv_status sink_open_snapshot(sink *s, const char *id, gv_error *err);
+/* We have committed so far ourselves. */
+void sink_strike_marks(sink *s, const sink_offsets *committed);
+
 /* Is this entry known already, and its snapshot found complete? Then it came again. */
 gv_status sink_has_verdict(sink *s, const ledger *entry, bool *known, gv_error *err);
 void sink_want(sink *s, const char *id, unsigned flags);

@@ -10,8 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUND_MS 1000 /* between rounds in which no ledger entry waits */
-#define LOOK_MS  200  /* between two questions to the broker about the group's progress */
+/* Questions to the broker wait behind fetches, some 100 ms each: while there are records to load, only
+ * a ledger entry starts a round at once, and our own commits are known without asking. */
+#define ROUND_MS      1000 /* between rounds in which no ledger entry waits */
+#define ROUND_BUSY_MS 10000
+#define LOOK_MS       200 /* between two questions about the group's progress */
+#define LOOK_BUSY_MS  5000
 
 void sink_want(sink *s, const char *id, unsigned flags)
 {
@@ -188,6 +192,16 @@ static gv_status check_mark(sink *s, uint8_t topic, const kafka_partition *p, gv
         }
     }
     return GV_OK;
+}
+
+void sink_strike_marks(sink *s, const sink_offsets *committed)
+{
+    for (size_t i = 0; i < committed->count; i++) {
+        const sink_offset *o = &committed->items[i];
+        const kafka_partition p = { o->partition, 0, o->value, o->value };
+        check_mark(s, o->topic, &p, NULL);
+    }
+    s->reached = s->active && s->marks.count == 0;
 }
 
 static gv_status begin_round(sink *s, gv_error *err)
@@ -378,46 +392,55 @@ static gv_status look_after(sink *s, gv_error *err)
     return status;
 }
 
-gv_status sink_verify(sink *s, gv_error *err)
+static bool round_is_due(const sink *s, bool caught_up, uint64_t now)
 {
-    uint64_t now = plat_mono_ms(s->config.clock);
-    gv_status status;
+    uint64_t since = now - s->last_round_ms;
 
-    if (!s->active) {
-        if (s->overflowed && !snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED)) {
-            status = ask_store(s, err);
-            if (status != GV_OK) {
-                return status;
-            }
-        }
-        if (!snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED)) {
-            return GV_OK;
-        }
-        if (now < s->next_round_ms && !snapshot_table_with(&s->snapshots, SNAPSHOT_FORCED)) {
-            return GV_AGAIN;
-        }
-        status = begin_round(s, err);
-        if (status != GV_OK) {
-            return status;
-        }
-        s->next_look_ms = now + LOOK_MS;
+    return snapshot_table_with(&s->snapshots, SNAPSHOT_FORCED) ||
+           since >= (caught_up ? ROUND_MS : ROUND_BUSY_MS);
+}
+
+/* Between rounds: is there cause for one? */
+static gv_status rest(sink *s, bool caught_up, uint64_t now, gv_error *err)
+{
+    gv_status status = GV_OK;
+
+    if (s->overflowed && !snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED)) {
+        status = ask_store(s, err);
+    }
+    if (status != GV_OK || !snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED)) {
+        return status;
+    }
+    if (!round_is_due(s, caught_up, now)) {
         return GV_AGAIN;
     }
+    status = begin_round(s, err);
+    s->last_look_ms = now;
+    return status == GV_OK ? GV_AGAIN : status;
+}
+
+gv_status sink_verify(sink *s, bool caught_up, gv_error *err)
+{
+    uint64_t now = plat_mono_ms(s->config.clock);
+
+    if (!s->active) {
+        return rest(s, caught_up, now, err);
+    }
     if (!s->reached) {
-        if (now < s->next_look_ms) {
+        if (now - s->last_look_ms < (caught_up ? LOOK_MS : LOOK_BUSY_MS)) {
             return GV_AGAIN;
         }
-        s->next_look_ms = now + LOOK_MS;
-        status = ask_broker(s, false, check_mark, err);
+        s->last_look_ms = now;
+        gv_status status = ask_broker(s, false, check_mark, err);
         s->reached = status == GV_OK && s->marks.count == 0;
         return status == GV_OK ? GV_AGAIN : status;
     }
     if (snapshot_table_with(&s->snapshots, SNAPSHOT_DUE)) {
-        status = look_after(s, err);
+        gv_status status = look_after(s, err);
         return status == GV_OK ? GV_AGAIN : status;
     }
-    s->active = false;
-    s->next_round_ms = now + ROUND_MS;
+    s->active = s->reached = false;
+    s->last_round_ms = now;
     return snapshot_table_with(&s->snapshots, SNAPSHOT_WANTED) || s->overflowed ? GV_AGAIN : GV_OK;
 }
 

@@ -454,7 +454,7 @@ bool world_turn(world *w, size_t messages)
         return false;
     }
     w->now_ms += 300;
-    status = sink_verify(w->sink, NULL);
+    status = sink_verify(w->sink, !next_message(w, &turn, &m), NULL);
     return status == GV_OK || status == GV_AGAIN;
 }
 
@@ -468,7 +468,7 @@ bool world_drain(world *w)
         if (idle == GV_IO) {
             return false;
         }
-        gv_status verified = idle == GV_OK ? sink_verify(w->sink, NULL) : GV_AGAIN;
+        gv_status verified = idle == GV_OK ? sink_verify(w->sink, true, NULL) : GV_AGAIN;
         if (verified == GV_OK) {
             return true;
         }
