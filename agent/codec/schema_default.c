@@ -61,6 +61,14 @@ static outcome encode_bytes(const schema_node *type, const char *text, gv_buf *o
     return count == type->count ? put(gv_buf_put(out, bytes, count)) : MISMATCH;
 }
 
+/* cJSON does not check the UTF-8 that it reads. */
+static outcome put_string(gv_buf *out, const char *text)
+{
+    if (utf8_valid_prefix(gv_span_str(text)) != strlen(text))
+        return MISMATCH;
+    return put(avro_put_bytes(out, gv_span_str(text)));
+}
+
 static outcome encode_text(const schema_node *type, const cJSON *value, gv_buf *out)
 {
     const char *text = cJSON_GetStringValue(value);
@@ -73,9 +81,7 @@ static outcome encode_text(const schema_node *type, const cJSON *value, gv_buf *
         int32_t index = schema_symbol_index(type, gv_span_str(text));
         return index < 0 ? MISMATCH : put(avro_put_long(out, index));
     }
-    if (utf8_valid_prefix(gv_span_str(text)) != strlen(text))
-        return MISMATCH;
-    return put(avro_put_bytes(out, gv_span_str(text)));
+    return put_string(out, text);
 }
 
 /* Arrays and maps: one block, then the empty one. */
@@ -89,9 +95,9 @@ static outcome encode_items(const schema_node *type, const cJSON *value, gv_buf 
         return TOO_LONG;
     cJSON_ArrayForEach(item, value)
     {
-        if (type->kind == SCHEMA_MAP && !avro_put_bytes(out, gv_span_str(item->string)))
-            return TOO_LONG;
-        outcome got = encode(type->items, item, out);
+        outcome got = type->kind == SCHEMA_MAP ? put_string(out, item->string) : ENCODED;
+        if (got == ENCODED)
+            got = encode(type->items, item, out);
         if (got != ENCODED)
             return got;
     }

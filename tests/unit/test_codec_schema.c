@@ -181,6 +181,9 @@ static void a_wrong_schema_is_refused_with_its_place(void **state)
         { FIELD("\"type\":\"double\",\"default\":1e999"), "default of R.f does not fit" },
         { FIELD("\"type\":\"bytes\",\"default\":\"\\u0100\""), "default of R.f does not fit" },
         { FIELD("\"type\":[\"null\",\"int\"],\"default\":\"x\""), "default of R.f does not fit" },
+        { FIELD("\"type\":\"string\",\"default\":\"\xFF\""), "default of R.f does not fit" },
+        { FIELD("\"type\":{\"type\":\"map\",\"values\":\"int\"},\"default\":{\"\xFF\":1}"),
+          "default of R.f does not fit" },
         { FIELD("\"type\":\"R\",\"default\":{}"), "default of R.f does not fit" },
     };
 

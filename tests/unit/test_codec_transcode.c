@@ -316,7 +316,9 @@ static void text_is_repaired_and_counted(void **state)
         { "\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD", 2 },                 /* overlong */
         { "\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 3 }, /* surrogate */
         { "\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 4 },
+        { "\xE0\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD", 3 },
         { "\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80", 0 },
+        { "\\ud83d\\ue000", "\xEF\xBF\xBD\xEE\x80\x80", 1 },
         { "\\ud83d\\ude00", "\xF0\x9F\x98\x80", 0 },
         { "\\ud83d", "\xEF\xBF\xBD", 1 },
         { "\\ude00\\ud83d", "\xEF\xBF\xBD\xEF\xBF\xBD", 2 },
@@ -415,6 +417,75 @@ static void a_record_that_breaks_the_schema_is_a_reject(void **state)
         assert_false(run.raw_cut);
         run_free(&run);
     }
+}
+
+/* The types that auctions do not have. */
+static void other_types_have_their_bounds_too(void **state)
+{
+    static const struct {
+        const char *members, *path, *reason; /* no reason: accepted, and then path is the record */
+    } cases[] = {
+        { "\"i\":2147483647", "i=2147483647 n=- ", NULL },
+        { "\"i\":2147483648", "i", "an integer outside of 32 bits" },
+        { "\"i\":-2147483649", "i", "an integer outside of 32 bits" },
+        { "\"i\":1,\"n\":2147483648", "i=1 n=2.14748e+09 ", NULL }, /* a double holds it */
+        { "\"i\":1,\"n\":-9007199254740993", "n",
+          "a number that no branch of the union holds exactly" },
+        { "\"i\":1,\"n\":9007199254740993", "n",
+          "a number that no branch of the union holds exactly" },
+        { "\"i\":1,\"n\":99999999999999999999", "n",
+          "a number that no branch of the union holds exactly" },
+        { "\"i\":1,\"n\":\"x\"", "n", "expected another branch of the union, found a string" },
+        { "\"i\":1,\"d\":1e999", "d", "a number that is too large" },
+        { "\"i\":1,\"f\":1e39", "f", "a number that is too large" },
+        { "\"i\":1,\"x\":\"abc\"", "x", "a text of the wrong length, where a fixed belongs" },
+        { "\"i\":1,\"b\":\"\\u0100\"", "b", "a character over U+00FF, where bytes belong" },
+        { "\"i\":1,\"b\":\"\xFF\"", "b", "a character over U+00FF, where bytes belong" },
+        { "\"i\":1,\"e\":\"C\"", "e", "a text that is no symbol of the enum" },
+        { "\"i\":1,\"m\":{\"k\":1,\"k\":2}", "m.k", "it is there twice" },
+        { "\"i\":1,\"m\":{\"a\":1,\"b\":2,\"c\":3,\"d\":4}", "m", "more than 3 items" },
+        { "\"i\":1,\"m\":{\"a\":\"b\"}", "m.a", "expected long, found a string" },
+    };
+    transcode_limits limits = transcode_default_limits();
+    codec other;
+
+    (void)state;
+    limits.array_items = 3;
+    codec_open(
+        &other,
+        "{\"type\":\"record\",\"name\":\"S\",\"fields\":[{\"name\":\"id\",\"type\":\"long\","
+        "\"default\":7},{\"name\":\"i\",\"type\":\"int\"},{\"name\":\"n\",\"type\":[\"null\","
+        "\"double\",\"int\"]},{\"name\":\"d\",\"type\":\"double\",\"default\":0},{\"name\":"
+        "\"f\",\"type\":\"float\",\"default\":0},{\"name\":\"x\",\"type\":{\"type\":\"fixed\","
+        "\"name\":\"X\",\"size\":2},\"default\":\"ab\"},{\"name\":\"b\",\"type\":\"bytes\","
+        "\"default\":\"\"},{\"name\":\"e\",\"type\":{\"type\":\"enum\",\"name\":\"E\","
+        "\"symbols\":[\"A\",\"B\"]},\"default\":\"A\"},{\"name\":\"m\",\"type\":{\"type\":"
+        "\"map\",\"values\":\"long\"},\"default\":{}},{\"name\":\"extra\",\"type\":{\"type\":"
+        "\"map\",\"values\":\"string\"}}]}",
+        false);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        codec_run run;
+        snprintf(text, sizeof text, DOC("{\"id\":1,%s}"), cases[i].members);
+        feed_limited(&other, gv_span_str(text), &limits, &run);
+        assert_int_equal(run.status, GV_OK);
+        if (cases[i].reason) {
+            assert_int_equal(run.counts.rejects, 1);
+            assert_string_equal(run.path, cases[i].path);
+            assert_string_equal(run.reason, cases[i].reason);
+        } else {
+            assert_int_equal(run.counts.records, 1);
+            assert_non_null(strstr(body_text(&other, run_body(&run, 0)), cases[i].path));
+        }
+        run_free(&run);
+    }
+    /* A default is no identity. */
+    codec_run run;
+    feed_limited(&other, gv_span_str(DOC("{\"i\":1}")), &limits, &run);
+    assert_string_equal(run.path, "id");
+    assert_string_equal(run.reason, "it is missing");
+    run_free(&run);
+    codec_close(&other);
 }
 
 static void integers_are_exact_to_the_last_of_64_bits(void **state)
@@ -611,6 +682,8 @@ static void what_is_no_document_is_refused_with_its_place(void **state)
         { "{\"auctions\":[{\"id\" 1}]}", "expected a colon" },
         { "{\"auctions\":[{\"id\":1,}]}", "a member's name in quotes" },
         { "{\"auctions\":[{\"id\":01}]}", "no digit after a leading zero" },
+        { "{\"auctions\":[{\"id\":-012,\"item\":{\"id\":2},\"quantity\":3}]}",
+          "not JSON at byte 21: expected no digit after a leading zero, found '1'" },
         { "{\"auctions\":[{\"id\":-}]}", "expected a digit" },
         { "{\"auctions\":[{\"id\":1.}]}", "expected a digit" },
         { "{\"auctions\":[{\"id\":1e}]}", "expected a digit" },
@@ -618,6 +691,8 @@ static void what_is_no_document_is_refused_with_its_place(void **state)
         { "{\"auctions\":[{\"id\":tru}]}", "expected null, true or false" },
         { "{\"auctions\":[{\"id\":nul", "ends too early" },
         { "{\"auctions\":[{\"x\":\"a\nb\"}]}", "no control character within a string, found 0x0A" },
+        { "{\"auctions\":[{\"x\":\"a\nb",
+          "not JSON at byte 20: expected no control" }, /* and cut */
         { "{\"auctions\":[{\"x\":\"\\x\"}]}", "an escape that JSON knows" },
         { "{\"auctions\":[{\"x\":\"\\u12G4\"}]}", "a hexadecimal digit, found 'G'" },
         { "{\"auctions\":[{\"id\":\"wrong\",\"x\":[1 2]}]}", "expected a comma or ]" },
@@ -839,6 +914,7 @@ int main(void)
         cmocka_unit_test(position_counts_accepted_records_only),
         cmocka_unit_test(text_is_repaired_and_counted),
         cmocka_unit_test(a_record_that_breaks_the_schema_is_a_reject),
+        cmocka_unit_test(other_types_have_their_bounds_too),
         cmocka_unit_test(integers_are_exact_to_the_last_of_64_bits),
         cmocka_unit_test(a_record_over_its_limit_is_cut_and_the_rest_goes_on),
         cmocka_unit_test(an_avro_body_over_the_limit_is_a_reject),
