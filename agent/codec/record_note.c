@@ -59,7 +59,7 @@ const uint8_t *record_refuse_kind(record_encoder *e, const uint8_t *p, const pla
 bool record_add_name(record_encoder *e, uint32_t map, gv_span name, const where *at)
 {
     uint64_t hash = (codec_digest(name) ^ map * UINT64_C(0x9E3779B97F4A7C15)) | 1; /* 0 is free */
-    size_t slot = hash >> 32;
+    size_t slot = (size_t)(hash >> 32);
 
     if (e->name_count == RECORD_NAME_SLOTS / 2) {
         record_refuse(e, NULL, "more than %d unknown members and map keys", RECORD_NAME_SLOTS / 2);
