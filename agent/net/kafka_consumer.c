@@ -8,7 +8,6 @@
 
 struct kafka_consumer {
     rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
     kafka_rebalance_fn *rebalanced;
     void *ctx;
     kafka_link link;
@@ -16,7 +15,6 @@ struct kafka_consumer {
     rd_kafka_message_t *held;     /* arrived while idling */
     bool idle;                    /* assigned partitions are paused */
     bool moved;                   /* a rebalance has happened during this call */
-    bool closing;
 };
 
 /* --- callbacks, from within a poll ------------------------------------------------------------------ */
@@ -100,7 +98,9 @@ static gv_status configure(rd_kafka_conf_t *conf, const kafka_config *config, co
         { "enable.auto.offset.store", "false" },
         { "auto.offset.reset", "earliest" },
         { "isolation.level", "read_committed" },
-        { "partition.assignment.strategy", "cooperative-sticky" },
+        /* All partitions are given up before they are dealt anew: only then does a broker still take
+         * the commits that belong to them. */
+        { "partition.assignment.strategy", "range" },
         { "check.crcs", "true" },
         { "session.timeout.ms", "10000" },
         { "heartbeat.interval.ms", "3000" },
@@ -177,7 +177,6 @@ gv_status kafka_consumer_open(const kafka_config *config, const char *group,
     }
     rd_kafka_set_log_queue(c->rk, NULL);
     rd_kafka_poll_set_consumer(c->rk); /* one queue for all, so one call serves all */
-    c->queue = rd_kafka_queue_get_consumer(c->rk);
     if (subscribe(c, topics, topic_count, err) != GV_OK) {
         kafka_consumer_close(c);
         return GV_INVAL;
@@ -473,7 +472,6 @@ void kafka_consumer_close(kafka_consumer *c)
         return;
     drop_held(c);
     rd_kafka_consumer_close(c->rk);
-    rd_kafka_queue_destroy(c->queue);
     rd_kafka_destroy(c->rk);
     free(c);
 }
