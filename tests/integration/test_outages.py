@@ -1,0 +1,280 @@
+"""What is away comes back, and what is killed starts again: nothing is lost, nothing is there twice.
+
+A moment to kill at is chosen by what can be seen of the work (records in Kafka, documents in MongoDB,
+committed offsets, lines of a log), never by time. The stand-in's "slow" makes room for such moments.
+"""
+import gzip
+import random
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+import gavel_env  # first: it sets the path of the next one
+import generate
+import witness
+from gavel_env import until
+
+EU, US, COMMODITIES = ("realm", "eu", 604), ("realm", "us", 11), ("commodities", "eu", 0)
+SOURCES = {EU: {"region": "eu", "realms": [604]}, US: {"region": "us", "realms": [11]},
+           COMMODITIES: {"region": "eu", "commodities": True}}
+# A member that comes back under its own name takes its place at once, so that not each kill costs
+# the ten seconds after which a group gives up a member.
+SAME_MEMBER = {"group.instance.id": "the-sink"}
+
+
+def serve(world, records, hours=1, house=EU, *more):
+    """Serves generated bodies of so many auctions (hours of houses), asks the agent for them, and
+    returns their snapshots, a list an hour."""
+    data, houses = world.directory / "data", (house, *more)
+    data.mkdir()
+    snapshots = []
+    for hour in range(hours):
+        snapshots.append([])
+        time_s = int((generate.FIRST_HOUR + timedelta(hours=hour)).timestamp())
+        for kind, region, realm in houses:
+            body = b"".join(generate.body(kind, region, realm, records=records, hour=hour))
+            name = generate.snapshot_name(kind, region, realm, 0, hour)
+            (data / name).write_bytes(gzip.compress(body, 6))
+            snapshots[hour].append(witness.Snapshot(body, time_s, region, realm))
+    world.serve("--data", data)
+    # The smallest batches, so that a body is many of them and can be hit between two.
+    world.configure(sources=[SOURCES[each] for each in houses], memory={"batch_kib": 64},
+                    sink={"batch_records": 250})
+    return snapshots
+
+
+def slow_down(world, bytes_per_second):
+    world.api.control(faults=[{"kind": "slow", "match": "/data/wow",
+                               "bytes_per_second": bytes_per_second}])
+
+
+@contextmanager
+def away(services, name):
+    """The server is killed, and there again at the end whatever happens."""
+    services.do("kill", name)
+    try:
+        yield
+    finally:
+        services.do("start", name)
+
+
+class Progress:
+    """How far the work is, cheaply enough to be asked all the time."""
+
+    def __init__(self, world):
+        self.world = world
+        self.collection = witness.database(world)[world.raw]
+        self.kafka = Consumer({"bootstrap.servers": world.services.kafka, "group.id": world.group})
+
+    def partitions(self, topic):
+        found = self.kafka.list_topics(topic, timeout=20).topics[topic].partitions
+        return [TopicPartition(topic, number) for number in found]
+
+    def messages(self, topic):
+        try:
+            return sum(self.kafka.get_watermark_offsets(each, timeout=20)[1]
+                       for each in self.partitions(topic))
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+            return 0  # the topic is just being made
+
+    def sent(self):
+        return self.messages(self.world.raw)
+
+    def proved(self):
+        return self.messages(self.world.ledger)
+
+    def committed(self):
+        found = self.kafka.committed(self.partitions(self.world.raw), timeout=20)
+        return sum(max(0, each.offset) for each in found)
+
+    def stored(self):
+        return self.collection.estimated_document_count()
+
+    def close(self):
+        self.kafka.close()
+
+
+@pytest.fixture
+def progress(world):
+    seen = Progress(world)
+    yield seen
+    seen.close()
+
+
+def names(snapshots):
+    return {snapshot.name for snapshot in snapshots}
+
+
+def wait_complete(world, snapshots, deadline_s=90):
+    """Until the programs that run have all of it in MongoDB, proved."""
+    def complete():
+        found = witness.verdicts(world)
+        return names(snapshots) == {n for n, v in found.items() if v["state"] == "complete"}
+    until(complete, "all snapshots complete", deadline_s)
+
+
+def check_all(world, snapshots, resent=False):
+    witness.check_all_is_there(world, snapshots, resent)
+    code, found = world.audit()
+    assert code == 0 and found.keys() == names(snapshots)
+    assert {each["state"] for each in found.values()} == {"complete"}
+
+
+def assert_alive(*programs):
+    for program in programs:
+        assert program.is_alive(), program.log()[-3000:]
+
+
+# --- servers that are away ------------------------------------------------------------------------
+
+def test_a_first_boot_without_a_registry_forwards_as_soon_as_it_is_there(world, progress):
+    (snapshots,) = serve(world, 3000)
+    with away(world.services, "registry"):
+        agent = world.agent()
+        agent.wait_log(r"schema id not known")
+        # It fetches and encodes all the same, and sends nothing that nobody could read.
+        world.api.wait_until(lambda state: any(
+            each["complete"] and each["path"].endswith("/auctions") for each in state["requests"]))
+        assert progress.sent() == 0
+    sink = world.sink()
+    wait_complete(world, snapshots)
+    assert_alive(agent, sink)
+    assert agent.stop() == 0 and sink.stop() == 0
+    check_all(world, snapshots)
+
+
+def test_a_restart_without_a_registry_forwards_with_the_ids_it_knows(world):
+    first, second = serve(world, 1000, hours=2)
+    world.once()
+    world.api.control(hour=1)
+    with away(world.services, "registry"):
+        log = world.once()
+        assert "snapshots=1" in log and "schema registered" not in log
+        assert witness.ledger_entries(world).keys() == names(first + second)
+    world.load()
+    check_all(world, first + second)
+
+
+def test_a_sink_without_a_registry_waits_and_loses_nothing(world, progress):
+    (snapshots,) = serve(world, 1000)
+    world.once()
+    with away(world.services, "registry"):
+        sink = world.sink()
+        sink.wait_log(r"msg=waiting")
+        assert progress.stored() == 0 and progress.committed() == 0
+    wait_complete(world, snapshots)
+    assert sink.stop() == 0
+    check_all(world, snapshots)
+    assert witness.high_water(world.services.kafka, world.dead) == 0
+
+
+def test_a_start_without_a_broker_forwards_as_soon_as_it_is_there(world):
+    (snapshots,) = serve(world, 1000)
+    with away(world.services, "kafka"):
+        agent, sink = world.agent(), world.sink()
+        agent.wait_log(r"level=warn.*part=forwarder")
+        sink.wait_log(r"msg=waiting")
+        assert_alive(agent, sink)
+    wait_complete(world, snapshots)
+    assert agent.stop() == 0 and sink.stop() == 0
+    check_all(world, snapshots)
+
+
+def test_a_broker_killed_in_the_middle_of_a_snapshot_costs_nothing(world, progress):
+    (snapshots,) = serve(world, 6000)
+    slow_down(world, 100_000)
+    agent, sink = world.agent(), world.sink()
+    until(lambda: progress.sent() > 0 and progress.committed() > 0, "the first records")
+    assert progress.proved() == 0
+    with away(world.services, "kafka"):
+        agent.wait_log(r"level=warn.*part=forwarder")
+        assert "snapshot forwarded" not in agent.log()
+    wait_complete(world, snapshots)
+    assert_alive(agent, sink)
+    assert agent.stop() == 0 and sink.stop() == 0
+    check_all(world, snapshots, resent=True)
+
+
+def test_a_store_killed_in_the_middle_of_a_load_costs_nothing(world, progress):
+    (snapshots,) = serve(world, 6000)
+    world.once()
+    sink = world.sink()
+    until(lambda: progress.stored() > 0, "the first documents")
+    with away(world.services, "mongo"):
+        sink.wait_log(r"msg=waiting")
+        assert 0 < progress.sent() - progress.committed()
+    wait_complete(world, snapshots)
+    assert_alive(sink)
+    assert sink.stop() == 0
+    check_all(world, snapshots)
+
+
+# --- programs that are killed ---------------------------------------------------------------------
+
+KILLS, HOURS, AUCTIONS, SEED = 20, 4, 2700, 20140701
+
+
+class Kills:
+    """Both programs, at work on hour after hour."""
+
+    def __init__(self, world, progress, hours):
+        self.world, self.progress, self.hours = world, progress, hours
+        self.hour, self.entries = 0, 0
+        self.agent, self.sink = world.agent(), world.sink()
+
+    def go_on(self):
+        """The next hour when the present one is proved; false when there is none."""
+        entries = self.progress.proved()
+        if entries != self.entries:
+            self.entries = entries
+            if names(self.hours[self.hour]) <= witness.ledger_entries(self.world).keys():
+                if self.hour + 1 == len(self.hours):
+                    return False
+                self.hour += 1
+                self.world.api.control(hour=self.hour)
+        return True
+
+    def strike(self, victim, measure, growth):
+        """Kills and starts the victim when the measure has grown so much. Whether it was at work."""
+        value = getattr(self.progress, measure)
+        aim = value() + growth
+        at_work = True
+        while at_work and value() < aim:
+            at_work = self.go_on() or self.progress.committed() < self.progress.sent()
+        for each in victim.split():
+            getattr(self, each).kill()
+        for each in victim.split():
+            setattr(self, each, getattr(self.world, each)())
+        return at_work
+
+
+def moments(draw):
+    """(who is killed, what is watched, by how much it must have grown)"""
+    victims = ["agent", "sink"] * 8 + ["agent sink"] * 4
+    draw.shuffle(victims)
+    measures = {"agent": ["sent", "sent", "proved"], "sink": ["stored", "stored", "committed"],
+                "agent sink": ["sent", "stored", "proved"]}
+    for victim in victims:
+        measure = draw.choice(measures[victim])
+        yield victim, measure, draw.randint(1, 2 if measure == "proved" else 2000)
+
+
+def test_twenty_kills_at_random_moments_lose_nothing_and_double_nothing(world, progress):
+    hours = serve(world, AUCTIONS, HOURS, EU, US, COMMODITIES)
+    snapshots = sum(hours, [])
+    slow_down(world, 70_000)
+    world.configure(kafka={"properties": SAME_MEMBER})
+    kills = Kills(world, progress, hours)
+    struck = [kills.strike(*moment) for moment in moments(random.Random(SEED))]
+    assert len(struck) == KILLS and sum(struck) >= KILLS // 2
+    world.api.control(faults=[])
+    until(lambda: not kills.go_on(), "all hours forwarded")
+    wait_complete(world, snapshots)
+    assert kills.agent.stop() == 0 and kills.sink.stop() == 0
+    check_all(world, snapshots, resent=True)
+    sent = progress.sent()
+    assert progress.committed() == sent > sum(len(s.records) for s in snapshots)
