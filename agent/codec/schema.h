@@ -3,6 +3,7 @@
  * Reads .avsc text of Avro 1.12: primitives, records, enums (with default), arrays, maps, unions,
  * fixed, named references, logical types (kept by name), field defaults.
  * Ownership: the tree lives in the arena it was parsed into; names point into it too.
+ * Memory:    the arena; during the call also the heap, where cJSON keeps the text's tree.
  * Errors:    GV_INVAL names the place in the schema; GV_FULL when the arena is too small.
  * Source:    Apache Avro 1.12 specification: Parsing Canonical Form, CRC-64-AVRO.
  */
