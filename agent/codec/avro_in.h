@@ -17,8 +17,8 @@
 typedef struct {
     gv_status (*null_value)(void *ctx, gv_span name, uint32_t index, gv_error *err);
     gv_status (*boolean)(void *ctx, gv_span name, uint32_t index, bool v, gv_error *err);
-    gv_status (*integer)(void *ctx, gv_span name, uint32_t index, const schema_node *type, int64_t v,
-                         gv_error *err);
+    gv_status (*integer)(void *ctx, gv_span name, uint32_t index, const schema_node *type,
+                         int64_t v, gv_error *err);
     gv_status (*floating)(void *ctx, gv_span name, uint32_t index, double v, gv_error *err);
     /* string, bytes, fixed (type->kind tells), and enum as its symbol */
     gv_status (*text)(void *ctx, gv_span name, uint32_t index, const schema_node *type, gv_span v,

@@ -18,7 +18,7 @@
 
 #include <stdbool.h>
 
-#define BATCH_PREFIX_BYTES 5u
+#define BATCH_PREFIX_BYTES   5u
 #define BATCH_ENTRY_OVERHEAD (4u + 8u + BATCH_PREFIX_BYTES)
 
 typedef enum { BATCH_AUCTIONS, BATCH_REJECTS, BATCH_LEDGER, BATCH_KINDS } batch_kind;

@@ -324,8 +324,10 @@ static void generate_integer(generator *g, bool narrow)
 
 static void generate_real(generator *g, bool narrow)
 {
-    static const char *const reals[] = { "0",      "-0.0", "1e5", "1E+2",
-                                         "2.5e-7", "0.1",  "5",   "123456789.123456789",
+    static const char *const reals[] = { "0",      "-0.0",
+                                         "1e5",    "1E+2",
+                                         "2.5e-7", "0.1",
+                                         "5",      "123456789.123456789",
                                          "5e-324", "1.7976931348623157e308" };
     char text[40];
 
