@@ -107,7 +107,7 @@ static void describe_tls(const broker_reason *why, char text[KAFKA_TEXT_MAX])
             return;
         }
     if (strstr(why->what, "wrong version number") || strstr(why->what, "packet length too long") ||
-        strstr(why->what, "record layer failure"))
+        strstr(why->what, "record layer failure") || strstr(why->what, "PLAINTEXT broker"))
         snprintf(text, KAFKA_TEXT_MAX,
                  "TLS: the listener at %s does not speak TLS: check kafka.security and the port",
                  why->broker);
@@ -126,6 +126,8 @@ static void describe_transport(const broker_reason *why, char text[KAFKA_TEXT_MA
         if (cause[0] >= 'A' && cause[0] <= 'Z')
             cause[0] = (char)(cause[0] + 'a' - 'A');
         snprintf(text, KAFKA_TEXT_MAX, "no broker answers at %s: %s", why->broker, cause);
+    } else if (strstr(why->what, "SSL handshake")) {
+        describe_tls(why, text);
     } else if (strstr(why->what, "ApiVersion")) {
         snprintf(
             text, KAFKA_TEXT_MAX,
