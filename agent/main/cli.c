@@ -2,6 +2,7 @@
 
 #include "agent/net/http.h"
 #include "gavel_version.h"
+#include "platform/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,21 +14,40 @@ static void report(void *ctx, bool warning, const char *text)
     fprintf(stderr, "%s: %s\n", warning ? "warning" : "error", text);
 }
 
-cli_config *cli_load(const char *path, config_program program)
+static void log_report(void *ctx, bool warning, const char *text)
+{
+    (void)ctx;
+    GV_LOG(warning ? GV_LOG_WARN : GV_LOG_ERROR, gv_kmsg("configuration"),
+           gv_kstr("problem", text));
+}
+
+static cli_config *load(const char *path, config_program program, config_report_fn *report_fn)
 {
     cli_config *c = calloc(1, sizeof *c);
     gv_error err = { 0, "" };
     plat_fs fs = plat_fs_system();
     if (!c) {
-        fprintf(stderr, "error: no memory for the configuration\n");
+        report_fn(NULL, false, "no memory for the configuration");
         return NULL;
     }
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
-    if (config_load(path, program, &fs, &c->arena, report, NULL, &c->config, &err) == GV_OK)
+    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK)
         return c;
-    fprintf(stderr, "%s: the configuration cannot be used\n", path);
     free(c);
     return NULL;
+}
+
+cli_config *cli_load(const char *path, config_program program)
+{
+    cli_config *c = load(path, program, report);
+    if (!c)
+        fprintf(stderr, "%s: the configuration cannot be used\n", path);
+    return c;
+}
+
+cli_config *cli_reload(const char *path, config_program program)
+{
+    return load(path, program, log_report);
 }
 
 static int check(const char *path, config_program program, bool print)

@@ -20,6 +20,8 @@ typedef struct {
 
 /* Reads the file; every problem goes to stderr. NULL when there is one; free() the result. */
 cli_config *cli_load(const char *path, config_program program);
+/* The same for a program that runs: problems go to its log. */
+cli_config *cli_reload(const char *path, config_program program);
 
 /* "config check|show|options|reference [--config FILE]"; argv[0] is "config". An exit code. */
 int cli_config_command(int argc, char **argv, config_program program, const char *default_path);

@@ -48,7 +48,7 @@ static void log_change(void *ctx, const char *path)
 /* The configuration to go on with: the new one if it is good, else the old one. */
 static cli_config *reload(const char *path, cli_config *old)
 {
-    cli_config *fresh = cli_load(path, CONFIG_AGENT);
+    cli_config *fresh = cli_reload(path, CONFIG_AGENT);
     if (!fresh) {
         GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration refused; the old one stays in force"),
                gv_kstr("path", path));

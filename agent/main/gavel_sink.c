@@ -68,7 +68,7 @@ static void on_signal(void *arg, int signal_number)
     program *p = arg;
 
     if (signal_number == SIGHUP) {
-        cli_config *fresh = cli_load(p->path, CONFIG_SINK);
+        cli_config *fresh = cli_reload(p->path, CONFIG_SINK);
         if (fresh) {
             configure_log(&fresh->config);
             GV_LOG(GV_LOG_INFO, gv_kmsg("log level read again; the rest needs a restart"));
