@@ -30,7 +30,7 @@ SECRET = "e2e-secret-that-no-log-may-show"
 SANITIZER = {"ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99"}
 
 
-def until(condition, what, deadline_s=DEADLINE_S):
+def until(condition, what, deadline_s=DEADLINE_S, poll_s=POLL_S):
     """The condition's value as soon as it is true."""
     end = time.monotonic() + deadline_s
     while True:
@@ -39,7 +39,7 @@ def until(condition, what, deadline_s=DEADLINE_S):
             return value
         if time.monotonic() > end:
             raise AssertionError("within %d s it did not happen: %s" % (deadline_s, what))
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 class Services:
@@ -47,7 +47,8 @@ class Services:
 
     def __init__(self):
         first = int(os.environ.get("GAVEL_TEST_PORT", "29090"))
-        own = {"GAVEL_SERVICES_DIR": str(TOP / "build" / "services-e2e"), "GAVEL_KAFKA_SECURE": "1",
+        directory = TOP / "build" / ("services-e2e-%d" % first)
+        own = {"GAVEL_SERVICES_DIR": str(directory), "GAVEL_KAFKA_SECURE": "1",
                "GAVEL_KAFKA_PORT": str(first), "GAVEL_REGISTRY_PORT": str(first + 5),
                "GAVEL_MONGO_PORT": str(first + 6)}
         others = ("GAVEL_KAFKA", "GAVEL_REGISTRY_URL", "GAVEL_MONGO_URL")

@@ -13,7 +13,7 @@ from gavel_env import World, until
 from witness import Snapshot
 
 FIRST_HOUR = 1404174601
-BODY_BYTES = 60_000
+BODY_BYTES = 30_000
 
 # name, fault, the reason that the agent gives (a regular expression)
 FAULTS = [
@@ -87,7 +87,7 @@ class Fleet:
         """MongoDB comes to hold exactly the source's auctions, and the verdict is complete."""
         name = self.name(hour)
         until(lambda: witness.verdicts(self.world).get(name, {}).get("state") == "complete",
-              "snapshot %s complete" % name)
+              "snapshot %s complete" % name, poll_s=0.2)
         assert self.agent.is_alive() and self.sink.is_alive()
         snapshot = Snapshot(body or self.body(hour), FIRST_HOUR + 3600 * hour)
         found = witness.database(self.world)[self.world.raw].find({"snapshot": name})
@@ -156,7 +156,7 @@ def test_a_realm_named_behind_its_auctions_is_looked_at_first_and_then_taken(fle
 
 
 def test_a_slow_line_is_no_fault(fleet):
-    hour = fleet.next(fault={"kind": "slow", "bytes_per_second": 6000})
+    hour = fleet.next(fault={"kind": "slow", "bytes_per_second": 4000})
     fleet.arrives(hour)
     assert any(r["fault"] == "slow" and r["complete"] for r in fleet.world.api.state()["requests"])
 

@@ -3,6 +3,8 @@
 Nothing here knows how the programs work: JSON is read by Python's json, Avro by fastavro and by
 confluent-kafka's deserializer, documents by pymongo. The rules of a record are written down anew.
 """
+import functools
+import io
 import json
 import re
 import struct
@@ -209,7 +211,6 @@ class Registry:
         if schema_id not in self.parsed:
             text = self.client.get_schema(schema_id).schema_str
             self.parsed[schema_id] = fastavro.parse_schema(json.loads(text))
-        import io
         stream = io.BytesIO(value[5:])
         record = fastavro.schemaless_reader(stream, self.parsed[schema_id], None)
         assert stream.tell() == len(value) - 5, "bytes are left behind the record"
@@ -295,10 +296,13 @@ def check_ledger(world, snapshots, digests):
 
 # --- what MongoDB holds ---------------------------------------------------------------------------
 
+@functools.lru_cache
+def mongo_client(url):
+    return pymongo.MongoClient(url, tz_aware=True, serverSelectionTimeoutMS=20000)
+
+
 def database(world):
-    client = pymongo.MongoClient(world.services.mongo, tz_aware=True,
-                                 serverSelectionTimeoutMS=20000)
-    return client[world.database]
+    return mongo_client(world.services.mongo)[world.database]
 
 
 def document_of(record):
