@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOCKET_TIMEOUT_MS 30000 /* an answer later than this is none; the URI may say otherwise */
-#define LOOK_UP_MANY      1000u /* documents asked for at once, by _id */
+#define SOCKET_TIMEOUT_MS 30000  /* an answer later than this is none; the URI may say otherwise */
+#define SCAN_TIMEOUT_MS   600000 /* the same for a look at whole snapshots, which may be slow */
+#define LOOK_UP_MANY      1000u  /* documents asked for at once, by _id */
 
 /* MongoDB's limit, less room for what an update puts around a copy. */
 #define DOCUMENT_MAX_BYTES (16u * 1024 * 1024 - 16u * 1024)
@@ -26,6 +27,7 @@
 
 typedef struct {
     mongoc_client_t *client;
+    mongoc_client_t *scanner; /* the same server, with more patience */
     mongoc_write_concern_t *concern;
     bson_t insert_opts;
     bson_t bulk_opts;
@@ -598,7 +600,7 @@ static gv_status mongo_scan(void *ctx, const char *collection, const char *const
                             size_t count, store_scan_fn *row, void *arg, gv_error *err)
 {
     mongo_store *s = ctx;
-    mongoc_collection_t *c = collection_of(s, collection);
+    mongoc_collection_t *c = mongoc_client_get_collection(s->scanner, s->database, collection);
     bson_t *filter = scan_filter(snapshots, count);
     bson_t *opts =
         BCON_NEW("projection", "{", "_id", BCON_INT32(0), "snapshot", BCON_INT32(1), "position",
@@ -724,9 +726,8 @@ static void mongo_close(void *ctx)
 {
     mongo_store *s = ctx;
 
-    if (s->client) {
-        mongoc_client_destroy(s->client);
-    }
+    mongoc_client_destroy(s->client);
+    mongoc_client_destroy(s->scanner);
     mongoc_write_concern_destroy(s->concern);
     bson_destroy(&s->insert_opts);
     bson_destroy(&s->bulk_opts);
@@ -762,6 +763,21 @@ static void set_default(mongoc_uri_t *uri, const char *option, int32_t value)
     }
 }
 
+static mongoc_client_t *open_client(const mongoc_uri_t *uri, int32_t patience_ms,
+                                    bson_error_t *error)
+{
+    mongoc_uri_t *own = mongoc_uri_copy(uri);
+
+    set_default(own, MONGOC_URI_SOCKETTIMEOUTMS, patience_ms);
+    mongoc_client_t *client = mongoc_client_new_from_uri_with_error(own, error);
+    mongoc_uri_destroy(own);
+    if (client) {
+        mongoc_client_set_error_api(client, MONGOC_ERROR_API_VERSION_2);
+        mongoc_client_set_appname(client, "gavel-sink");
+    }
+    return client;
+}
+
 gv_status store_mongo_open(const store_mongo_config *config, store *out, gv_error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -777,7 +793,6 @@ gv_status store_mongo_open(const store_mongo_config *config, store *out, gv_erro
         config->away_after_ms < INT32_MAX ? (int32_t)config->away_after_ms : INT32_MAX;
     set_default(uri, MONGOC_URI_SERVERSELECTIONTIMEOUTMS, away_after);
     set_default(uri, MONGOC_URI_CONNECTTIMEOUTMS, away_after);
-    set_default(uri, MONGOC_URI_SOCKETTIMEOUTMS, SOCKET_TIMEOUT_MS);
 
     mongo_store *s = bson_malloc0(sizeof *s);
     s->host = describe(uri);
@@ -795,14 +810,13 @@ gv_status store_mongo_open(const store_mongo_config *config, store *out, gv_erro
     mongoc_write_concern_append(s->concern, &s->bulk_opts);
     bson_init(&s->update_opts);
     mongoc_write_concern_append(s->concern, &s->update_opts);
-    s->client = mongoc_client_new_from_uri_with_error(uri, &error);
+    s->client = open_client(uri, SOCKET_TIMEOUT_MS, &error);
+    s->scanner = s->client ? open_client(uri, SCAN_TIMEOUT_MS, &error) : NULL;
     mongoc_uri_destroy(uri);
-    if (!s->client) {
+    if (!s->scanner) {
         mongo_close(s);
         return gv_fail(err, GV_INVAL, "mongo.uri: %s", error.message);
     }
-    mongoc_client_set_error_api(s->client, MONGOC_ERROR_API_VERSION_2);
-    mongoc_client_set_appname(s->client, "gavel-sink");
     *out = (store){ mongo_ensure,         mongo_put,          mongo_scan,
                     mongo_snapshot_begin, mongo_snapshot_set, mongo_snapshot_get,
                     mongo_snapshots,      mongo_close,        s };
