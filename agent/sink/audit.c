@@ -111,7 +111,9 @@ gv_status audit_print(const store *s, FILE *out, bool json, bool *all_complete, 
                 "STORED", "COPIES", "REJECTS", "MISSING", "VERIFIED");
     }
     gv_status status = s->snapshots(s->ctx, print_snapshot, &a, err);
-    if (json) {
+    if (status != GV_OK) {
+        fputc('\n', out);
+    } else if (json) {
         fputs(a.count ? "\n]\n" : "]\n", out);
     } else {
         fprintf(out, "%" PRIu64 " snapshots, %" PRIu64 " complete\n", a.count, a.complete);

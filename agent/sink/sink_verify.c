@@ -306,6 +306,12 @@ static gv_status store_verdict(sink *s, comparison *c, gv_error *err)
     bson_t members;
 
     tally_verdict(c->tally, &v);
+    if (c->entry->flags & SNAPSHOT_FORCED && !v.complete) {
+        /* Its ledger entry came while this round waited: records may still be on their way, so nothing
+         * is said before it has had a round of its own. */
+        c->entry->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
+        return GV_OK;
+    }
     bson_init(&members);
     snapshot_doc_verdict(&v, plat_wall_ms(s->config.clock), &members);
     gv_status status = set_members(s, c->ledger.snapshot, false, &members, err);
@@ -316,14 +322,8 @@ static gv_status store_verdict(sink *s, comparison *c, gv_error *err)
     s->counts.complete += v.complete;
     s->counts.incomplete += !v.complete;
     say(c->ledger.snapshot, &v, &c->ledger.claim);
-    if (c->entry->flags & SNAPSHOT_FORCED && !v.complete) {
-        /* Another ledger entry came while this round waited: its records may still be on their way,
-         * so it gets a round of its own. */
-        c->entry->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
-    } else {
-        /* Records that came while this round waited were compared too; the next one opens it anew. */
-        snapshot_table_remove(&s->snapshots, c->entry);
-    }
+    /* Records that came while this round waited were compared too; the next one opens it anew. */
+    snapshot_table_remove(&s->snapshots, c->entry);
     return GV_OK;
 }
 
