@@ -364,8 +364,8 @@ static void ensure_topics(runner *r)
 static gv_status open_all(runner *r, gv_error *err)
 {
     const sink_run_config *c = r->config;
-    const sink_config config = { c->store,       c->clock,         c->topics,
-                                 c->topic_count, c->batch_records, c->batch_bytes };
+    const sink_config config = { c->store,         c->clock,       c->topics, c->topic_count,
+                                 c->batch_records, c->batch_bytes, 0 };
     const sink_outside outside = { fetch_schema, send_letters, commit, progress, r };
     const char *names[SINK_TOPICS_MAX];
     kafka_config kafka = c->kafka;

@@ -43,7 +43,9 @@ gv_status sink_open(const sink_config *config, const sink_outside *outside, sink
         gv_arena_init(&s->arena, block, config->batch_bytes);
     }
     if (!s || !block || !s->schemas || !s->bson || !s->items || !s->docs || !s->doc_items ||
-        !s->partitions || !snapshot_table_open(&s->snapshots, SINK_SNAPSHOTS)) {
+        !s->partitions ||
+        !snapshot_table_open(&s->snapshots,
+                             config->snapshots ? config->snapshots : SINK_SNAPSHOTS)) {
         if (!s) {
             free(block);
         }

@@ -5,7 +5,7 @@
  *
  * Order:     documents are durable in the store, then dead letters in Kafka, then offsets. A crash
  *            anywhere costs a redelivery, which changes nothing.
- * Memory:    the batch (sink_config), a table of SINK_SNAPSHOTS snapshots, the schema cache, one
+ * Memory:    the batch (sink_config), a table of snapshots, the schema cache, one
  *            document, and while a snapshot is compared a bit for each of its records.
  * Ownership: everything in the configuration is borrowed until sink_close().
  * Threads:   one owner.
@@ -38,6 +38,7 @@ typedef struct {
     size_t topic_count;
     size_t batch_records;
     size_t batch_bytes;
+    size_t snapshots; /* how many to have at hand; 0: SINK_SNAPSHOTS */
 } sink_config;
 
 typedef struct {

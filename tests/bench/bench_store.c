@@ -141,7 +141,8 @@ static double run_sink(store *s, const char *collection)
                                   { "rejects", SINK_REJECTS, "rejects" },
                                   { "ledger", SINK_LEDGER, NULL } };
     const sink_config config = { s, &wall_clock,   topics,
-                                 3, batch_records, batch_records * 2048 + 65536 };
+                                 3, batch_records, batch_records * 2048 + 65536,
+                                 0 };
     const sink_outside outside = { fetch, no_letters, no_commit, NULL, NULL };
     gv_error err = { 0 };
     sink *loader;

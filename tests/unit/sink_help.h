@@ -50,6 +50,8 @@ typedef struct {
     sink *sink;
     size_t batch_records;
     size_t batch_bytes;
+    size_t snapshots;      /* at hand; 0: the usual */
+    const char *refuse_id; /* the store will never take this document */
     /* Faults: calls of any kind are counted; call `fail_at` fails, before or after doing its work. */
     uint64_t calls;
     uint64_t fail_at; /* 0: never */

@@ -429,6 +429,36 @@ static void many_snapshots_at_once_are_all_judged(void **state)
     }
 }
 
+static void more_snapshots_than_fit_are_all_judged_too(void **state)
+{
+    (void)state;
+    w.snapshots = 5;
+    w.batch_records = 60;
+    many_snapshots_at_once_are_all_judged(NULL);
+    world_restart(&w);
+    assert_true(world_drain(&w));
+    assert_string_equal(world_snapshot(&w, "us/1/0/1404174601").state, "complete");
+    assert_string_equal(world_snapshot(&w, "us/7/0/1404174601").state, "incomplete");
+}
+
+static void a_document_the_store_refuses_is_a_dead_letter(void **state)
+{
+    (void)state;
+    uint64_t sum = rows(S1, 0, 10);
+    w.refuse_id = S1 "/1004";
+    world_ledger(&w, S1, 10, 0, sum);
+    world_start(&w);
+    assert_true(world_drain(&w));
+    assert_int_equal(w.letter_count, 1);
+    assert_string_equal(w.letters[0].reason, "store");
+    assert_string_equal(w.letters[0].error, "too odd");
+    assert_int_equal(w.letters[0].offset, 2);
+    assert_true(w.letters[0].value_len > 20 && w.letters[0].has_schema);
+    assert_state(S1, "incomplete");
+    assert_int_equal(world_snapshot(&w, S1).missing, 1);
+    assert_int_equal(w.partitions[RAW][0].committed, w.partitions[RAW][0].high);
+}
+
 /* Kills the sink at its Nth call of anything, for every N there is; then lets it go on. */
 static void no_failure_changes_the_outcome(bool kill, bool fail_after)
 {
@@ -545,6 +575,8 @@ int main(void)
         EACH(partitions_taken_away_are_not_committed),
         EACH(records_the_broker_has_deleted_are_not_waited_for),
         EACH(many_snapshots_at_once_are_all_judged),
+        EACH(more_snapshots_than_fit_are_all_judged_too),
+        EACH(a_document_the_store_refuses_is_a_dead_letter),
         EACH(a_kill_before_any_call_changes_nothing),
         EACH(a_kill_after_any_call_changes_nothing),
         EACH(a_failed_call_is_made_up_for),
