@@ -1,5 +1,5 @@
 /* What every store adapter promises, asked of each of them: SQLite always, MongoDB when
- * GAVEL_MONGO_URL names a server (host:port or a mongodb:// URL). */
+ * GAVEL_MONGO_URL names a server (host:port or a mongodb:// URL); test_store_mongo.py does that. */
 #include "agent/sink/store.h"
 #include "tests/conformance/tcp_proxy.h"
 
@@ -613,7 +613,8 @@ static void a_newer_file_is_not_touched(void **state)
 
 #define EACH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-int main(void)
+/* Without an argument all tests; with one, the test of that name. */
+int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         EACH(what_was_put_is_there),
@@ -634,6 +635,9 @@ int main(void)
         EACH(a_document_that_is_too_large_is_refused_alone),
         EACH(a_newer_file_is_not_touched),
     };
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
     int failed = cmocka_run_group_tests_name("SQLite", tests, NULL, NULL);
 
     if (!mongo_server()) {
