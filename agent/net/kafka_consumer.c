@@ -72,8 +72,11 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
         error = is_cooperative ? rd_kafka_incremental_assign(rk, list) : NULL;
         if (!is_cooperative)
             rd_kafka_assign(rk, list);
+        /* A partition that was taken away while it was paused would come back paused. */
         if (c->idle)
             rd_kafka_pause_partitions(rk, list);
+        else
+            rd_kafka_resume_partitions(rk, list);
         tell_rebalance(c, true, false, list);
     } else {
         drop_held(c);

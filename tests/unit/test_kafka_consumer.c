@@ -245,6 +245,36 @@ static void idling_takes_nothing_and_loses_nothing(void **state)
     kafka_mock_close(&mock);
 }
 
+static void partition_taken_away_while_idling_is_read_on_when_it_comes_back(void **state)
+{
+    kafka_mock mock = open_mock(2);
+    reader first = { .total = 0 }, second = { .total = 0 };
+    int64_t end = kafka_now_ms() + DEADLINE;
+    gv_error err = { 0, "" };
+
+    (void)state;
+    write_records(&mock, 0, 100);
+    reader_open(&first, &mock);
+    read_until(&first, 100);
+    assert_int_equal(commit_all(&first, &err), GV_OK);
+    reader_open(&second, &mock);
+    while (first.revoked == 0) {
+        assert_true(kafka_now_ms() < end);
+        kafka_consumer_idle(first.c, 10, &err);
+        read_one(&second, 10);
+    }
+    write_records(&mock, 100, 100); /* for both of them */
+    while (first.total + second.total < 200) {
+        assert_true(kafka_now_ms() < end);
+        read_one(&first, 10);
+        read_one(&second, 10);
+    }
+    assert_true(first.total > 100 && second.total > 0);
+    kafka_consumer_close(second.c);
+    kafka_consumer_close(first.c);
+    kafka_mock_close(&mock);
+}
+
 static void progress_of_the_group_is_seen_for_every_partition(void **state)
 {
     kafka_mock mock = open_mock(3);
@@ -332,6 +362,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_committed_is_not_read_again_and_the_rest_is),
         cmocka_unit_test(revoked_partitions_can_be_committed_and_go_on_elsewhere),
         cmocka_unit_test(idling_takes_nothing_and_loses_nothing),
+        cmocka_unit_test(partition_taken_away_while_idling_is_read_on_when_it_comes_back),
         cmocka_unit_test(progress_of_the_group_is_seen_for_every_partition),
         cmocka_unit_test(broker_that_is_away_is_told_once_and_reading_goes_on),
         cmocka_unit_test(topic_that_is_not_there_yet_is_told_and_waited_for),
