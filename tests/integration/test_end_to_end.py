@@ -3,6 +3,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
@@ -119,8 +120,7 @@ def test_a_resend_after_the_state_was_lost_changes_nothing_in_mongodb(world):
     world.once()
     world.load()
     places = witness.check_documents(world, [snapshot])
-    for path in sorted(world.state.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
+    shutil.rmtree(world.state)
     world.once()
     witness.check_ledger(world, [snapshot], witness.check_raw_topic(world, [snapshot], resent=True))
     sent = len(snapshot.records) * 2
@@ -143,6 +143,24 @@ def test_a_sink_that_reads_all_again_under_another_group_changes_nothing(world):
     assert int(printed.split()[0]) > sent and " 0 documents added" in printed
     assert " 0 copies" in printed
     witness.check_all_is_there(world, [Snapshot(body, FIRST_HOUR)])
+
+
+def test_the_sqlite_store_holds_the_same_and_a_resend_changes_nothing(world):
+    body, _ = adversarial_body(600)
+    snapshot, path = Snapshot(body, FIRST_HOUR), world.directory / "gavel.db"
+    world.serve_body(body)
+    world.configure(sink={"store": "sqlite"}, sqlite={"path": str(path)})
+    world.once()
+    world.load()
+    witness.check_rows(path, world.raw, [snapshot])
+    before = witness.rows_of(path, world.raw), witness.rows_of(path, world.rejects)
+    assert len(before[1]) == len(snapshot.rejects)
+    shutil.rmtree(world.state)
+    world.once()
+    assert " 0 documents added" in world.load()
+    assert (witness.rows_of(path, world.raw), witness.rows_of(path, world.rejects)) == before
+    code, found = world.audit()
+    assert code == 0 and found[snapshot.name]["records"] == len(snapshot.records)
 
 
 def forge_ledger(world, name, **changes):

@@ -3,10 +3,12 @@
 Nothing here knows how the programs work: JSON is read by Python's json, Avro by fastavro and by
 confluent-kafka's deserializer, documents by pymongo. The rules of a record are written down anew.
 """
+import contextlib
 import functools
 import io
 import json
 import re
+import sqlite3
 import struct
 import time
 from collections import Counter
@@ -14,7 +16,7 @@ from datetime import datetime, timezone
 
 import fastavro
 import pymongo
-from bson import Int64
+from bson import Int64, json_util
 from confluent_kafka import Consumer, TIMESTAMP_CREATE_TIME, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -313,12 +315,18 @@ def document_of(record):
     return out
 
 
-def check_documents(world, snapshots):
-    """The collection holds exactly the snapshots' auctions, each once, field by field."""
+def expected_rows(snapshots):
+    """Records by _id; more than one where a body lists an auction more than once."""
     expected = {}
     for s in snapshots:
         for record in s.records:
             expected.setdefault("%s/%d" % (s.name, record["id"]), []).append(record)
+    return expected
+
+
+def check_documents(world, snapshots):
+    """The collection holds exactly the snapshots' auctions, each once, field by field."""
+    expected = expected_rows(snapshots)
     registry_id = Registry(world.services.registry).id_of(world.raw + "-value")
     places = set()
     for document in database(world)[world.raw].find({}, batch_size=5000):
@@ -348,6 +356,31 @@ def check_rejects_collection(world, snapshots):
 def verdicts(world):
     return {document["_id"]: document for document in database(world)["snapshots"].find()}
 
+
+# --- what SQLite holds ----------------------------------------------------------------------------
+
+def rows_of(path, table):
+    """(id, position) -> document"""
+    with contextlib.closing(sqlite3.connect("file:%s?mode=ro" % path, uri=True)) as store:
+        rows = store.execute('SELECT id, position, doc FROM "%s"' % table).fetchall()
+    options = json_util.JSONOptions(tz_aware=True)
+    return {(name, position): json_util.loads(doc, json_options=options)
+            for name, position, doc in rows}
+
+
+def check_rows(path, table, snapshots):
+    """The table holds exactly the snapshots' auctions, each once, field by field."""
+    found = rows_of(path, table)
+    expected = {(name, record["position"]): document_of(record)
+                for name, records in expected_rows(snapshots).items() for record in records}
+    assert found.keys() == expected.keys()
+    for place, document in found.items():
+        for ours in ("_id", "snapshot", "kafka", "digest"):
+            del document[ours]
+        assert document == expected[place]
+
+
+# --- all of it ------------------------------------------------------------------------------------
 
 def check_complete(world, snapshots):
     found = verdicts(world)
