@@ -94,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     unpack(g, data + 1, size - 1, (size_t)data[0] % 61 + 1, &cut);
     CHECK(cut.status == whole.status);
-    if (whole.status == GV_OK) /* damage may be seen before or after the bytes around it are given */
+    if (whole.status ==
+        GV_OK) /* damage may be seen before or after the bytes around it are given */
         CHECK(cut.bytes == whole.bytes && cut.complete == whole.complete);
     size_t both = cut.bytes < whole.bytes ? cut.bytes : whole.bytes;
     CHECK(memcmp(cut.plain, whole.plain, both) == 0);

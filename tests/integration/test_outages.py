@@ -258,8 +258,8 @@ def moments(draw):
     """(who is killed, what is watched, by how much it must have grown)"""
     victims = ["agent", "sink"] * 8 + ["agent sink"] * 4
     draw.shuffle(victims)
-    measures = {"agent": ["sent", "sent", "proved"], "sink": ["stored", "stored", "committed"],
-                "agent sink": ["sent", "stored", "proved"]}
+    measures = {"agent": ["sent", "sent", "proved"], "sink": ["sent", "committed"],
+                "agent sink": ["sent", "committed", "proved"]}
     for victim in victims:
         measure = draw.choice(measures[victim])
         yield victim, measure, draw.randint(1, 1 if measure == "proved" else 600)
@@ -272,7 +272,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_and_double_nothing(world, p
     world.configure(kafka={"properties": SAME_MEMBER})
     kills = Kills(world, progress, hours)
     struck = [kills.strike(*moment) for moment in moments(random.Random(SEED))]
-    assert len(struck) == KILLS and sum(struck) >= KILLS // 3, struck
+    assert len(struck) == KILLS and sum(struck) >= KILLS // 2, struck
     world.api.control(faults=[])
     until(kills.is_over, "all hours forwarded and stored")
     wait_complete(world, snapshots)
