@@ -13,7 +13,7 @@ from gavel_env import World, until
 from witness import Snapshot
 
 FIRST_HOUR = 1404174601
-BODY_BYTES = 30_000
+BODY_BYTES = 12_000
 
 # name, fault, the reason that the agent gives (a regular expression)
 FAULTS = [
