@@ -1,11 +1,11 @@
 /* bench_forward - what it costs to bring ready batches to Kafka.
  *
  *     bench_forward [--brokers host:port] [--records N] [--queue-kib N] [--queue-records N]
- *                   [--batches N] [name=value ...]
+ *                   [--batches N] [--rtt-ms N] [name=value ...]
  *
  * Sends the same records (65-byte bodies, 3 partitions) twice, each time from a process of its own:
  * through the forwarder, and from a bare librdkafka loop with the same settings, which is the bar.
- * Without --brokers they go to a mock broker in a third process. name=value are librdkafka's
+ * Without --brokers they go to a mock broker in a third process, which can answer late. name=value are librdkafka's
  * properties, for both. Prints records/s, CPU seconds per million records and peak resident memory.
  */
 #include "agent/forward/forwarder.h"
@@ -30,9 +30,10 @@ static struct {
     size_t queue_kib;
     uint32_t queue_records;
     size_t batches;
+    int rtt_ms;
     kafka_property properties[PROPERTIES];
     size_t property_count;
-} options = { .records = 1000000, .queue_kib = 512, .queue_records = 2000, .batches = 8 };
+} options = { .records = 1000000, .queue_kib = 256, .queue_records = 1000, .batches = 8 };
 
 static void die(const char *what)
 {
@@ -165,9 +166,9 @@ static void run_bare(void)
         { "enable.idempotence", "true" },
         { "compression.codec", "lz4" },
         { "partitioner", "murmur2_random" },
-        { "linger.ms", "5" },
+        { "linger.ms", "25" },
         { "batch.size", "16384" },
-        { "max.in.flight", "1" },
+        { "max.in.flight", "2" },
         { "queue.buffering.max.kbytes", number[0] },
         { "queue.buffering.max.messages", number[1] },
     };
@@ -276,6 +277,7 @@ static const char *start_mock(void)
         close(life[1]);
         kafka_mock mock = kafka_mock_open(1);
         kafka_mock_topic(&mock, TOPIC, 3);
+        rd_kafka_mock_broker_set_rtt(mock.cluster, 1, options.rtt_ms);
         if (write(address[1], mock.brokers, strlen(mock.brokers) + 1) < 0 ||
             read(life[0], &byte, 1) < 0)
             _exit(1);
@@ -307,6 +309,8 @@ static void parse(int argc, char **argv)
             options.queue_kib = strtoull(value, NULL, 10);
         else if (strcmp(argv[i - 1], "--queue-records") == 0)
             options.queue_records = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(argv[i - 1], "--rtt-ms") == 0)
+            options.rtt_ms = (int)strtol(value, NULL, 10);
         else if (strcmp(argv[i - 1], "--batches") == 0)
             options.batches = strtoull(value, NULL, 10);
         else
