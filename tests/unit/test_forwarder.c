@@ -331,6 +331,25 @@ static void errors_that_pass_lose_nothing(void **state)
     }
 }
 
+static void only_what_was_not_acknowledged_is_sent_again(void **state)
+{
+    static const rd_kafka_resp_err_t second[] = { RD_KAFKA_RESP_ERR_NO_ERROR,
+                                                  RD_KAFKA_RESP_ERR_POLICY_VIOLATION };
+    rig r = rig_start(1);
+
+    (void)state;
+    kafka_mock_topic(&r.mock, RAW, 1);
+    rig_open(&r);
+    kafka_mock_errors(&r.mock, KAFKA_MOCK_PRODUCE, second, 2);
+    forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 1000));
+    RUN_UNTIL(&r, r.done == 1);
+    assert_true(forwarder_state(r.f)->resent > 0);
+    assert_true(forwarder_state(r.f)->resent < 1000);
+    assert_int_equal(forwarder_state(r.f)->records_acked, 1000);
+    expect_all(&r, 1, false);
+    rig_stop(&r);
+}
+
 static void denied_batch_is_kept_and_sent_once_it_is_allowed(void **state)
 {
     static const rd_kafka_resp_err_t denied[] = { RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED };
@@ -461,6 +480,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(queue_smaller_than_a_batch_is_no_obstacle),
         cmocka_unit_test(broker_away_at_start_and_in_between_loses_and_reorders_nothing),
         cmocka_unit_test(errors_that_pass_lose_nothing),
+        cmocka_unit_test(only_what_was_not_acknowledged_is_sent_again),
         cmocka_unit_test(denied_batch_is_kept_and_sent_once_it_is_allowed),
         cmocka_unit_test(record_is_refused_only_when_it_was_alone),
         cmocka_unit_test(fatal_producer_is_replaced_and_nothing_is_lost),
