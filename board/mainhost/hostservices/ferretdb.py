@@ -151,15 +151,25 @@ def go_command():
     return fetched_go(), {"GOTOOLCHAIN": "local"}
 
 
+def go_proxy():
+    """The first proxy that is a URL, as any go command, however old, knows it."""
+    go = shutil.which("go")
+    named = os.environ.get("GOPROXY", "")
+    if not named and go:
+        named = subprocess.run([go, "env", "GOPROXY"], capture_output=True, text=True, check=False).stdout
+    for word in re.split(r"[,|\s]", named):
+        if word.startswith("http"):
+            return word.rstrip("/")
+    raise NotToBeHad("go is missing, and GOPROXY names no module proxy: install a Go, even an old one")
+
+
 def fetched_go():
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
     if not machine:
         raise NotToBeHad("go is missing or older than 1.21: install a newer Go")
     name = f"go{GO_VERSION}.linux-{machine}"
     if not cached(name):
-        # As the go command reads it: the first proxy that is a URL.
-        proxies = re.split(r"[,|]", os.environ.get("GOPROXY", "")) + ["https://proxy.golang.org"]
-        proxy = next(word for word in proxies if word.startswith("http")).rstrip("/")
+        proxy = go_proxy()
         with made_once(name) as (directory, make):
             if make:
                 unpack_go(

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 
 from .common import NotToBeHad, ServiceError, say
-from .ferretdb import GO_SELF_UPDATING
 from .service import java
 
 
@@ -34,11 +33,7 @@ def missing_packages():
     if not shutil.which("openssl"):
         wanted.append("openssl")
     if not shutil.which("go") and not shutil.which("mongod"):
-        version = re.match(r"(?:\d+:)?(\d+)\.(\d+)", candidate("golang-go") or "")
-        if version and tuple(map(int, version.groups())) >= GO_SELF_UPDATING:
-            wanted.append("golang-go")
-        else:
-            say("apt has no recent go; one is fetched from the Go module proxy when it is needed")
+        wanted.append("golang-go")  # even an old one knows the proxy that a newer one comes from
     return wanted
 
 
