@@ -217,7 +217,7 @@ def test_a_store_killed_in_the_middle_of_a_load_costs_nothing(world, progress):
 
 # --- programs that are killed ---------------------------------------------------------------------
 
-KILLS, HOURS, AUCTIONS, SEED = 20, 4, 2000, 20140701
+KILLS, HOURS, AUCTIONS, SEED = 20, 6, 2000, 20140701
 
 
 class Kills:
@@ -262,17 +262,17 @@ def moments(draw):
                 "agent sink": ["sent", "committed", "proved"]}
     for victim in victims:
         measure = draw.choice(measures[victim])
-        yield victim, measure, draw.randint(1, 1 if measure == "proved" else 600)
+        yield victim, measure, draw.randint(1, 1 if measure == "proved" else 300)
 
 
 def test_twenty_kills_at_random_moments_lose_nothing_and_double_nothing(world, progress):
     hours = serve(world, AUCTIONS, HOURS, EU, US)
     snapshots = sum(hours, [])
-    slow_down(world, 15_000)
+    slow_down(world, 10_000)
     world.configure(kafka={"properties": SAME_MEMBER})
     kills = Kills(world, progress, hours)
     struck = [kills.strike(*moment) for moment in moments(random.Random(SEED))]
-    assert len(struck) == KILLS and sum(struck) >= KILLS // 2, struck
+    assert len(struck) == KILLS and sum(struck) >= KILLS // 3, struck  # the rest found all work done
     world.api.control(faults=[])
     until(kills.is_over, "all hours forwarded and stored")
     wait_complete(world, snapshots)
