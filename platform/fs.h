@@ -20,7 +20,8 @@
 typedef enum {
     PLAT_READ,
     PLAT_WRITE,
-    PLAT_CREATE /* new or truncated, mode 0600 */
+    PLAT_CREATE,    /* new or truncated, mode 0600 */
+    PLAT_CREATE_NEW /* EEXIST when it is there */
 } plat_open_mode;
 
 typedef struct plat_fs {
@@ -33,6 +34,10 @@ typedef struct plat_fs {
                           gv_error *err);
     gv_status (*size)(void *ctx, int file, uint64_t *bytes, gv_error *err);
     gv_status (*truncate)(void *ctx, int file, uint64_t bytes, gv_error *err);
+    /* Makes the file `bytes` long and keeps room on the disk for all of it, so that writing there cannot
+     * find the disk full; what is new reads as zeros. A file system that cannot keep room for a file
+     * only sets its size. Never makes a file shorter. */
+    gv_status (*reserve)(void *ctx, int file, uint64_t bytes, gv_error *err);
     gv_status (*sync)(void *ctx, int file, gv_error *err);
     gv_status (*rename)(void *ctx, const char *from, const char *to, gv_error *err);
     gv_status (*remove)(void *ctx, const char *path,
@@ -43,6 +48,11 @@ typedef struct plat_fs {
     /* Calls each(arg, name) for every entry but "." and "..", in no order, until it answers false. */
     gv_status (*list_dir)(void *ctx, const char *path, bool (*each)(void *arg, const char *name),
                           void *arg, gv_error *err);
+    /* What an ordinary user may still write to the file system that holds path. */
+    gv_status (*free_bytes)(void *ctx, const char *path, uint64_t *bytes, gv_error *err);
+    /* Makes the file when needed and claims it for this open file, until it is closed or the process
+     * ends. GV_AGAIN: somebody else has it. */
+    gv_status (*lock)(void *ctx, const char *path, int *file, gv_error *err);
     void *ctx;
 } plat_fs;
 
