@@ -8,7 +8,7 @@
 #
 # LINKS takes a Gavel library by its bare name, wherever and whenever it is defined, a deps::
 # target (toolchains/deps.cmake), or anything else CMake links. Parts that need one of the host's
-# own libraries (mongoc, sqlite3, microhttpd, cmocka) start with if(NOT GAVEL_HOST_PARTS) return().
+# own libraries (mongoc, sqlite3, microhttpd) start with if(NOT GAVEL_HOST_PARTS) return().
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -109,6 +109,9 @@ function(gavel_program NAME)
     target_link_libraries(${NAME} PRIVATE gavel_flags)
     gavel_link(${NAME} PRIVATE ${arg_LINKS})
     set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    if(CMAKE_CROSSCOMPILING) # what each library adds, for toolchains/size-report
+        target_link_options(${NAME} PRIVATE -Wl,-Map=${CMAKE_BINARY_DIR}/bin/${NAME}.map)
+    endif()
 endfunction()
 
 # Sanitizers stop at the first finding; a leak is one.
