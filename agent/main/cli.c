@@ -21,6 +21,18 @@ static void log_report(void *ctx, bool warning, const char *text)
            gv_kstr("problem", text));
 }
 
+/* What only librdkafka can tell: its properties, and what it was built with. */
+static gv_status check_kafka(const gv_config *config, gv_error *err)
+{
+    kafka_property *properties = calloc(config->kafka_properties.count + 1, sizeof *properties);
+    if (!properties)
+        return gv_fail(err, GV_FULL, "no memory for kafka.properties");
+    kafka_config kafka = cli_kafka_config(config, NULL, properties);
+    gv_status status = kafka_config_check(&kafka, err);
+    free(properties);
+    return status;
+}
+
 static cli_config *load(const char *path, config_program program, config_report_fn *report_fn)
 {
     cli_config *c = calloc(1, sizeof *c);
@@ -31,8 +43,11 @@ static cli_config *load(const char *path, config_program program, config_report_
         return NULL;
     }
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
-    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK)
-        return c;
+    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK) {
+        if (check_kafka(&c->config, &err) == GV_OK)
+            return c;
+        report_fn(NULL, false, err.text);
+    }
     free(c);
     return NULL;
 }
@@ -138,7 +153,7 @@ void cli_print_version(const char *program)
     http_versions(text, sizeof text);
     printf("%s\n", text);
     kafka_versions(text, sizeof text);
-    printf("%s, OpenSSL %s\n", text, GAVEL_DEP_OPENSSL);
+    printf("%s\n", text);
     printf("cJSON %s, jansson %s, avro-c %s, lz4 %s\n", config_json_version(), GAVEL_DEP_JANSSON,
            GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4);
 }
