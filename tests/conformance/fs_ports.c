@@ -3,17 +3,47 @@
 #include "tests/doubles/disk_double.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static char system_root[] = "fs-XXXXXX";
+/* These stand before the C library's own: a system that can do less than most. */
+static bool poor;
+
+int fallocate(int file, int mode, off_t offset, off_t len)
+{
+    assert_int_equal(mode, 0);
+    errno = poor ? EOPNOTSUPP : posix_fallocate(file, offset, len);
+    return errno ? -1 : 0;
+}
+
+int fdatasync(int file)
+{
+    static int calls;
+
+    if (poor && ++calls % 2) {
+        errno = EINTR;
+        return -1;
+    }
+    return fsync(file);
+}
+
+static char system_root[16];
 
 static plat_fs make_system(void)
 {
+    snprintf(system_root, sizeof system_root, "fs-XXXXXX");
     assert_non_null(mkdtemp(system_root));
     return plat_fs_system();
+}
+
+static plat_fs make_poor_system(void)
+{
+    poor = true;
+    return make_system();
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
@@ -27,6 +57,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void unmake_system(void)
 {
     nftw(system_root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    poor = false;
 }
 
 static const char *full_system(bool full)
@@ -66,6 +97,7 @@ static const char *full_double(bool full)
 
 static const fs_port ports[] = {
     { "system", make_system, unmake_system, system_root, full_system, true },
+    { "poor system", make_poor_system, unmake_system, system_root, full_system, true },
     { "disk_double", make_double, unmake_double, "root", full_double, false },
     { "fs_count", make_counted, unmake_double, "root", full_double, false },
 };
