@@ -52,6 +52,8 @@ gavel_dep(jansson jansson)
 gavel_dep(avro avro deps::jansson)
 gavel_dep(curl curl deps::mbedtls deps::z)
 gavel_dep(cmocka cmocka)
+# It knows glibc's ways of saying so, and elsewhere defines the type once more.
+target_compile_definitions(deps::cmocka INTERFACE _UINTPTR_T_DEFINED)
 # Without OpenSSL, librdkafka speaks neither TLS nor SCRAM.
 set(kafka_tls "")
 if(GAVEL_DEP_VERSIONS MATCHES GAVEL_DEP_OPENSSL)
