@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PROBLEM_MAX 1024
+
 static void report(void *ctx, bool warning, const char *text)
 {
     (void)ctx;
@@ -22,15 +24,23 @@ static void log_report(void *ctx, bool warning, const char *text)
 }
 
 /* What only librdkafka can tell: its properties, and what it was built with. */
-static gv_status check_kafka(const gv_config *config, gv_error *err)
+static bool check_kafka(const char *path, const gv_config *config, config_report_fn *report_fn)
 {
+    char text[PROBLEM_MAX];
+    gv_error err = { 0, "" };
     kafka_property *properties = calloc(config->kafka_properties.count + 1, sizeof *properties);
-    if (!properties)
-        return gv_fail(err, GV_FULL, "no memory for kafka.properties");
+    if (!properties) {
+        report_fn(NULL, false, "no memory for kafka.properties");
+        return false;
+    }
     kafka_config kafka = cli_kafka_config(config, NULL, properties);
-    gv_status status = kafka_config_check(&kafka, err);
+    bool is_good = kafka_config_check(&kafka, &err) == GV_OK;
     free(properties);
-    return status;
+    if (!is_good) {
+        snprintf(text, sizeof text, "%s: %s", path, err.text);
+        report_fn(NULL, false, text);
+    }
+    return is_good;
 }
 
 static cli_config *load(const char *path, config_program program, config_report_fn *report_fn)
@@ -43,11 +53,9 @@ static cli_config *load(const char *path, config_program program, config_report_
         return NULL;
     }
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
-    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK) {
-        if (check_kafka(&c->config, &err) == GV_OK)
-            return c;
-        report_fn(NULL, false, err.text);
-    }
+    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK &&
+        check_kafka(path, &c->config, report_fn))
+        return c;
     free(c);
     return NULL;
 }
