@@ -80,20 +80,29 @@ static gv_status do_put(void *ctx, const char *collection, const store_doc *cons
     STORE_CALL(put_others(w, collection, docs, count, refused, arg, counts, err));
 }
 
+static gv_status scan_then_let_others(world *w, const char *collection,
+                                      const char *const *snapshots, size_t count,
+                                      store_scan_fn *row, void *arg, gv_error *err)
+{
+    gv_status status = w->inner.scan(w->inner.ctx, collection, snapshots, count, row, arg, err);
+    void (*others)(void) = w->at_scan;
+
+    w->at_scan = NULL;
+    if (others) {
+        others();
+    }
+    return status;
+}
+
 static gv_status do_scan(void *ctx, const char *collection, const char *const *snapshots,
                          size_t count, store_scan_fn *row, void *arg, gv_error *err)
 {
-    STORE_CALL(w->inner.scan(w->inner.ctx, collection, snapshots, count, row, arg, err));
+    STORE_CALL(scan_then_let_others(w, collection, snapshots, count, row, arg, err));
 }
 
-static gv_status do_begin(void *ctx, const char *id, gv_span fields, gv_error *err)
+static gv_status do_set(void *ctx, const char *id, int64_t revision, gv_span fields, gv_error *err)
 {
-    STORE_CALL(w->inner.snapshot_begin(w->inner.ctx, id, fields, err));
-}
-
-static gv_status do_set(void *ctx, const char *id, gv_span fields, gv_error *err)
-{
-    STORE_CALL(w->inner.snapshot_set(w->inner.ctx, id, fields, err));
+    STORE_CALL(w->inner.snapshot_set(w->inner.ctx, id, revision, fields, err));
 }
 
 static gv_status do_get(void *ctx, const char *id, store_snapshot_fn *each, void *arg,
@@ -255,7 +264,7 @@ void world_open(world *w)
     assert_int_equal(store_sqlite_open(&(store_sqlite_config){ w->path, "snapshots", 100, false },
                                        &w->inner, &err),
                      GV_OK);
-    w->store = (store){ do_ensure, do_put, do_scan, do_begin, do_set, do_get, do_list, NULL, w };
+    w->store = (store){ do_ensure, do_put, do_scan, do_set, do_get, do_list, NULL, w };
     w->clock = (plat_clock){ mono, wall, w, 0 };
     w->now_ms = 1000000;
     w->batch_records = 100;
@@ -423,6 +432,18 @@ void world_ledger(world *w, const char *snapshot, uint64_t records, uint64_t rej
              ",\"rejects\":%" PRIu64 ",\"digest\":\"%016" PRIx64
              "\",\"topic\":\"auctions.raw\",\"news\":{\"kept\":[1,2]}}",
              snapshot, records, rejects, digest);
+    world_json(w, snapshot, json);
+}
+
+void world_gap(world *w, const char *snapshot, uint64_t records, uint64_t rejects)
+{
+    char json[512];
+
+    snprintf(json, sizeof json,
+             "{\"snapshot\":\"%s\",\"state\":\"gap\",\"records\":%" PRIu64 ",\"rejects\":%" PRIu64
+             ",\"reason\":\"quota\",\"topic\":\"auctions.raw\",\"device\":\"pi-attic\","
+             "\"agent\":\"gavel 0.2.0\",\"news\":{\"kept\":[1,2]}}",
+             snapshot, records, rejects);
     world_json(w, snapshot, json);
 }
 

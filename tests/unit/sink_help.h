@@ -52,6 +52,7 @@ typedef struct {
     size_t batch_bytes;
     size_t snapshots;      /* at hand; 0: the usual */
     const char *refuse_id; /* the store will never take this document */
+    void (*at_scan)(void); /* somebody else's work while a scan goes on; once */
     /* Faults: calls of any kind are counted; call `fail_at` fails, before or after doing its work. */
     uint64_t calls;
     uint64_t fail_at; /* 0: never */
@@ -74,6 +75,7 @@ void world_auction(world *w, int partition, const char *snapshot, int64_t id, in
 void world_reject(world *w, int partition, const char *snapshot, int64_t row);
 void world_ledger(world *w, const char *snapshot, uint64_t records, uint64_t rejects,
                   uint64_t digest);
+void world_gap(world *w, const char *snapshot, uint64_t records, uint64_t rejects);
 void world_json(world *w, const char *key, const char *json);
 
 void world_start(world *w);   /* a new process, which starts where the group had committed */

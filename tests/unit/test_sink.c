@@ -172,11 +172,11 @@ static void the_agents_own_doubt_is_kept(void **state)
 {
     (void)state;
     rows(S1, 0, 10);
-    world_json(&w, S1, "{\"snapshot\":\"" S1 "\",\"state\":\"gap\",\"dropped\":{\"records\":7}}");
+    world_json(&w, S1, "{\"snapshot\":\"" S1 "\",\"state\":\"partial\",\"news\":{\"records\":7}}");
     world_start(&w);
     assert_true(world_drain(&w));
     assert_state(S1, "incomplete");
-    assert_string_equal(world_snapshot(&w, S1).reason, "the agent says: gap");
+    assert_string_equal(world_snapshot(&w, S1).reason, "the agent says: partial");
 }
 
 static void everything_twice_changes_nothing(void **state)

@@ -17,7 +17,7 @@
 static verdict judge(uint64_t records, uint64_t digest, const int64_t *positions, size_t count)
 {
     verdict_claim claim = { "complete", records, 0, digest };
-    tally *t = tally_open(&claim);
+    tally *t = tally_open(&claim, NULL);
     verdict v;
 
     assert_non_null(t);
@@ -35,7 +35,7 @@ static void gaps_are_named_as_ranges(void **state)
     static const int64_t there[] = { 1, 2, 5, 6, 7, 11 };
     verdict v = judge(14, 14, there, 6);
 
-    assert_false(v.complete);
+    assert_int_equal(v.state, VERDICT_INCOMPLETE);
     assert_int_equal(v.missing, 8);
     assert_int_equal(v.range_count, 4);
     static const verdict_range expected[] = { { 0, 0 }, { 3, 4 }, { 8, 10 }, { 12, 13 } };
@@ -66,13 +66,13 @@ static void odd_counts_do_no_harm(void **state)
     static const int64_t there[] = { 0, STORE_NO_POSITION, INT64_MAX, INT64_MIN };
     verdict v = judge(UINT64_MAX, 0, there, 4); /* more than positions are kept for */
 
-    assert_false(v.complete);
+    assert_int_equal(v.state, VERDICT_INCOMPLETE);
     assert_int_equal(v.range_count, 0);
     assert_true(v.missing == UINT64_MAX - 4);
     v = judge(0, 0, NULL, 0);
-    assert_true(v.complete);
+    assert_int_equal(v.state, VERDICT_COMPLETE);
     v = judge(4, 4, there, 4); /* the numbers agree, wherever the records say they were */
-    assert_true(v.complete);
+    assert_int_equal(v.state, VERDICT_COMPLETE);
     v = judge(5, 5, there, 4);
     assert_int_equal(v.missing, 1);
 }
@@ -81,7 +81,7 @@ static void the_latest_version_of_each_record_may_be_the_one_that_counts(void **
 {
     (void)state;
     verdict_claim claim = { "complete", 2, 0, 30 };
-    tally *t = tally_open(&claim);
+    tally *t = tally_open(&claim, NULL);
     verdict v;
 
     tally_record(t, false, 1, 5);
@@ -90,7 +90,7 @@ static void the_latest_version_of_each_record_may_be_the_one_that_counts(void **
     tally_record(t, true, 1, 8);
     tally_record(t, true, 1, 20);
     tally_verdict(t, &v);
-    assert_true(v.complete);
+    assert_int_equal(v.state, VERDICT_COMPLETE);
     assert_int_equal(v.copies, 3);
     tally_close(t);
 }
