@@ -174,7 +174,7 @@ void tally_verdict(const tally *t, verdict *out)
     if (!records) {
         name_missing(t, out);
     }
-    if (t->has_claim && records && t->rejects >= t->claim.rejects &&
+    if (records && t->rejects >= t->claim.rejects &&
         strcmp(t->claim.state, "complete") == 0) {
         out->state = VERDICT_COMPLETE;
         return;
