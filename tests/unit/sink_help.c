@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -242,28 +241,15 @@ static int64_t wall(void *ctx)
     return (int64_t)((world *)ctx)->now_ms + 1700000000000;
 }
 
-static void remove_database(world *w)
-{
-    static const char *const ends[] = { "", "-wal", "-shm" };
-    char path[80];
-
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", w->path, ends[i]);
-        unlink(path);
-    }
-}
-
 void world_open(world *w)
 {
-    static int number;
     gv_error err = { 0 };
 
     memset(w, 0, sizeof *w);
-    snprintf(w->path, sizeof w->path, "sink_%d_%d.db", (int)getpid(), number++);
-    remove_database(w);
-    assert_int_equal(store_sqlite_open(&(store_sqlite_config){ w->path, "snapshots", 100, false },
-                                       &w->inner, &err),
-                     GV_OK);
+    assert_int_equal(
+        store_sqlite_open(&(store_sqlite_config){ ":memory:", "snapshots", 100, false }, &w->inner,
+                          &err),
+        GV_OK);
     w->store = (store){ do_ensure, do_put, do_scan, do_set, do_get, do_list, NULL, w };
     w->clock = (plat_clock){ mono, wall, w, 0 };
     w->now_ms = 1000000;
@@ -280,7 +266,6 @@ void world_close(world *w)
 {
     sink_close(w->sink);
     w->inner.close(w->inner.ctx);
-    remove_database(w);
     for (int t = 0; t < WORLD_TOPICS; t++) {
         for (int p = 0; p < WORLD_PARTITIONS; p++) {
             for (int64_t i = 0; i < w->partitions[t][p].high; i++) {

@@ -42,9 +42,8 @@ typedef struct {
     world_partition partitions[WORLD_TOPICS][WORLD_PARTITIONS];
     world_letter letters[WORLD_LETTERS];
     size_t letter_count;
-    char path[64]; /* of the database */
-    store inner;   /* SQLite */
-    store store;   /* what the sink sees */
+    store inner; /* SQLite, in memory: it outlives the sinks */
+    store store; /* what the sink sees */
     plat_clock clock;
     uint64_t now_ms;
     sink *sink;
