@@ -174,8 +174,7 @@ void tally_verdict(const tally *t, verdict *out)
     if (!records) {
         name_missing(t, out);
     }
-    if (records && t->rejects >= t->claim.rejects &&
-        strcmp(t->claim.state, "complete") == 0) {
+    if (records && t->rejects >= t->claim.rejects && strcmp(t->claim.state, "complete") == 0) {
         out->state = VERDICT_COMPLETE;
         return;
     }
