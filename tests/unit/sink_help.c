@@ -386,6 +386,16 @@ void world_auction(world *w, int partition, const char *snapshot, int64_t id, in
     world_put(w, RAW, partition, gv_span_str(key), gv_span_of(bytes, out.len), false);
 }
 
+uint64_t world_rows(world *w, const char *snapshot, int64_t first, int64_t count)
+{
+    uint64_t sum = 0;
+
+    for (int64_t i = first; i < first + count; i++) {
+        world_auction(w, (int)(i % WORLD_PARTITIONS), snapshot, 1000 + i, i, 50, &sum);
+    }
+    return sum;
+}
+
 void world_reject(world *w, int partition, const char *snapshot, int64_t row)
 {
     uint8_t bytes[512];

@@ -71,6 +71,8 @@ void world_put(world *w, int topic, int partition, gv_span key, gv_span value, b
 /* An auction row, framed; its digest is added to *sum when that is not NULL. */
 void world_auction(world *w, int partition, const char *snapshot, int64_t id, int64_t position,
                    int64_t price, uint64_t *sum);
+/* `count` rows over both partitions, from `first`; returns the sum of their digests. */
+uint64_t world_rows(world *w, const char *snapshot, int64_t first, int64_t count);
 void world_reject(world *w, int partition, const char *snapshot, int64_t row);
 void world_ledger(world *w, const char *snapshot, uint64_t records, uint64_t rejects,
                   uint64_t digest);

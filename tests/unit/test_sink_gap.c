@@ -32,21 +32,11 @@ static int tear_down(void **state)
     return 0;
 }
 
-static uint64_t rows(const char *snapshot, int64_t first, int64_t count)
-{
-    uint64_t sum = 0;
-
-    for (int64_t i = first; i < first + count; i++) {
-        world_auction(&w, (int)(i % 2), snapshot, 1000 + i, i, 50, &sum);
-    }
-    return sum;
-}
-
 /* The digest of rows that are not in Kafka (yet). */
 static uint64_t digest_of(const char *snapshot, int64_t first, int64_t count)
 {
     int64_t even = w.partitions[RAW][0].high, odd = w.partitions[RAW][1].high;
-    uint64_t sum = rows(snapshot, first, count);
+    uint64_t sum = world_rows(&w, snapshot, first, count);
 
     for (int p = 0; p < 2; p++) {
         world_partition *part = &w.partitions[RAW][p];
@@ -69,7 +59,7 @@ static void assert_state(const char *snapshot, const char *expected)
 static void a_gap_says_what_was_dropped_and_what_is_there(void **state)
 {
     (void)state;
-    rows(S1, 0, 10);
+    world_rows(&w, S1, 0, 10);
     world_reject(&w, 0, S1, 3);
     world_gap(&w, S1, 7, 2);
     world_gap(&w, S2, 40, 0); /* nothing of this one was ever sent */
@@ -94,7 +84,7 @@ static void a_gap_says_what_was_dropped_and_what_is_there(void **state)
 static void a_gap_takes_the_place_of_an_earlier_claim(void **state)
 {
     (void)state;
-    uint64_t sum = rows(S1, 0, 10) + digest_of(S1, 10, 7);
+    uint64_t sum = world_rows(&w, S1, 0, 10) + digest_of(S1, 10, 7);
     world_ledger(&w, S1, 17, 0, sum);
     world_start(&w);
     assert_true(world_drain(&w));
@@ -108,7 +98,7 @@ static void a_gap_takes_the_place_of_an_earlier_claim(void **state)
 static void what_the_store_proves_is_complete_whatever_a_gap_says(void **state)
 {
     (void)state;
-    uint64_t sum = rows(S1, 0, 10);
+    uint64_t sum = world_rows(&w, S1, 0, 10);
     world_ledger(&w, S1, 10, 0, sum);
     world_gap(&w, S1, 4, 0);
     world_ledger(&w, S2, 6, 0, digest_of(S2, 0, 6));
@@ -122,11 +112,11 @@ static void what_the_store_proves_is_complete_whatever_a_gap_says(void **state)
     assert_string_equal(world_snapshot(&w, S1).state, "complete"); /* not for a moment another */
     assert_true(world_snapshot(&w, S1).gap_last);
     w.now_ms += 9 * HOUR;
-    rows(S2, 0, 6); /* somebody had them after all */
+    world_rows(&w, S2, 0, 6); /* somebody had them after all */
     assert_true(world_drain(&w));
     assert_state(S1, "complete");
     assert_state(S2, "complete");
-    rows(S1, 10, 1); /* the proof is gone: the last word was a gap */
+    world_rows(&w, S1, 10, 1); /* the proof is gone: the last word was a gap */
     assert_true(world_drain(&w));
     assert_state(S1, "gap");
 }
@@ -134,7 +124,7 @@ static void what_the_store_proves_is_complete_whatever_a_gap_says(void **state)
 static void a_claim_after_the_gap_is_judged_as_any(void **state)
 {
     (void)state;
-    rows(S1, 0, 4);
+    world_rows(&w, S1, 0, 4);
     world_gap(&w, S1, 6, 0);
     world_start(&w);
     assert_true(world_drain(&w));
@@ -143,7 +133,7 @@ static void a_claim_after_the_gap_is_judged_as_any(void **state)
     assert_true(world_drain(&w));
     assert_state(S1, "incomplete");
     assert_int_equal(world_snapshot(&w, S1).missing, 6);
-    rows(S1, 0, 10);
+    world_rows(&w, S1, 0, 10);
     assert_true(world_drain(&w));
     assert_state(S1, "complete");
 }
@@ -151,12 +141,12 @@ static void a_claim_after_the_gap_is_judged_as_any(void **state)
 static void a_gap_is_final_and_rows_that_come_late_are_counted(void **state)
 {
     (void)state;
-    rows(S1, 0, 3);
+    world_rows(&w, S1, 0, 3);
     world_gap(&w, S1, 6, 0);
     world_start(&w);
     assert_true(world_drain(&w));
     w.now_ms += 30 * HOUR;
-    rows(S1, 3, 2);
+    world_rows(&w, S1, 3, 2);
     assert_true(world_drain(&w));
     assert_state(S1, "gap");
     assert_int_equal(world_snapshot(&w, S1).stored, 5);
@@ -180,7 +170,7 @@ static const story stories[] = {
 
 static void tell(const story *t)
 {
-    uint64_t sum = rows(S1, 0, t->whole ? 10 : 7);
+    uint64_t sum = world_rows(&w, S1, 0, t->whole ? 10 : 7);
 
     sum += t->whole ? 0 : digest_of(S1, 7, 3);
     for (const char *e = t->entries; *e; e++) {
@@ -321,7 +311,7 @@ static void other_stores_a_gap(void)
 static void a_verdict_overtaken_by_a_gap_is_not_written(void **state)
 {
     (void)state;
-    uint64_t sum = rows(S1, 0, 7) + digest_of(S1, 7, 3);
+    uint64_t sum = world_rows(&w, S1, 0, 7) + digest_of(S1, 7, 3);
     world_start(&w);
     assert_true(world_drain(&w)); /* what a start looks at again is over */
     world_ledger(&w, S1, 10, 0, sum);
@@ -338,7 +328,7 @@ static void a_ledger_made_anew_is_believed(void **state)
     for (int i = 0; i < 5; i++) {
         world_gap(&w, S2, 1, 0);
     }
-    rows(S1, 0, 7);
+    world_rows(&w, S1, 0, 7);
     world_gap(&w, S1, 3, 0); /* offset 5 */
     world_start(&w);
     assert_true(world_drain(&w));
@@ -348,7 +338,7 @@ static void a_ledger_made_anew_is_believed(void **state)
         free(p->messages[--p->high].bytes);
     }
     p->committed = -1;
-    world_ledger(&w, S1, 10, 0, rows(S1, 0, 10)); /* offset 0 */
+    world_ledger(&w, S1, 10, 0, world_rows(&w, S1, 0, 10)); /* offset 0 */
     world_restart(&w);
     assert_true(world_drain(&w));
     assert_state(S1, "complete");
@@ -364,8 +354,8 @@ static void audit_shows_gaps_and_that_not_all_is_well(void **state)
     size_t size;
     bool all = true;
 
-    world_ledger(&w, S1, 10, 0, rows(S1, 0, 10));
-    rows(S2, 0, 6);
+    world_ledger(&w, S1, 10, 0, world_rows(&w, S1, 0, 10));
+    world_rows(&w, S2, 0, 6);
     world_gap(&w, S2, 45, 0);
     world_start(&w);
     assert_true(world_drain(&w));
