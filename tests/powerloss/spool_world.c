@@ -72,8 +72,8 @@ spool_meta world_meta(const spool_world *w, uint32_t number)
     const spool_model *m = &w->model;
 
     return (spool_meta){ .snapshot = { "eu", m->hour[number] % 3u, 0, m->hour[number] * HOUR_MS },
-                         .fingerprint = number,
-                         .records = 10 + number,
+                         .fingerprint = m->kind[number] == SPOOL_GAP ? 0 : number,
+                         .records = m->kind[number] == SPOOL_GAP ? 1 : 10 + number,
                          .kind = (spool_kind)m->kind[number] };
 }
 
@@ -381,18 +381,32 @@ static void commit(spool_world *w)
     }
 }
 
-/* --- reading ------------------------------------------------------------------------------------------- */
-static void check_batch(spool_world *w, const spool_meta *meta, gv_span payload, uint64_t seq)
+/* A gap entry is known by its payload alone. */
+static uint32_t number_of(const spool_world *w, const spool_meta *meta, gv_span payload)
 {
-    spool_model *m = &w->model;
+    const spool_model *m = &w->model;
     uint32_t n = (uint32_t)meta->fingerprint;
 
-    world_hold(w, meta->fingerprint < m->count && (m->is[n] & BATCH_APPENDED),
-               "batch %llu was never appended", (unsigned long long)meta->fingerprint);
+    if (meta->kind == SPOOL_GAP)
+        for (n = 0; n < m->count; n++)
+            if (m->kind[n] == SPOOL_GAP && gv_span_equal(payload, world_payload(n)))
+                break;
+    world_hold(w, n < m->count && (m->is[n] & BATCH_APPENDED), "batch %u was never appended", n);
+    return n;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------- */
+/* Its number. */
+static uint32_t check_batch(spool_world *w, const spool_meta *meta, gv_span payload, uint64_t seq)
+{
+    spool_model *m = &w->model;
+    uint32_t n = number_of(w, meta, payload);
+
     spool_meta was = world_meta(w, n);
     world_hold(w,
                spool_snapshot_equal(&meta->snapshot, &was.snapshot) &&
-                   meta->records == was.records && meta->kind == was.kind,
+                   meta->records == was.records && meta->kind == was.kind &&
+                   meta->fingerprint == was.fingerprint,
                "batch %u has other metadata", n);
     world_hold(w, gv_span_equal(payload, world_payload(n)), "batch %u has another payload", n);
     world_hold(w, seq > w->last_seq, "sequence %llu after %llu", (unsigned long long)seq,
@@ -404,6 +418,7 @@ static void check_batch(spool_world *w, const spool_meta *meta, gv_span payload,
     w->last_seq = seq;
     if (seq > m->highest_seq)
         m->highest_seq = seq;
+    return n;
 }
 
 static bool read_next(spool_world *w)
@@ -420,8 +435,8 @@ static bool read_next(spool_world *w)
                "spool_next: %s %s", gv_status_name(st), err.text);
     if (st != GV_OK)
         return false;
-    check_batch(w, &meta, gv_span_of(payload.data, payload.len), seq);
-    w->window[w->window_count++] = (world_read){ seq, (uint32_t)meta.fingerprint };
+    uint32_t n = check_batch(w, &meta, gv_span_of(payload.data, payload.len), seq);
+    w->window[w->window_count++] = (world_read){ seq, n };
     return true;
 }
 
