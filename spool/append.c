@@ -56,7 +56,8 @@ static gv_status check_room(const spool *s, uint64_t bytes, gv_error *err)
     return st;
 }
 
-/* A new file with room for `size` bytes, whose name is durable. */
+/* A new file with room for `size` bytes. Its name is made durable with its first batches: after those a
+ * journalling file system has nothing left to write for it. */
 static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
 {
     const plat_fs *fs = spool_fs(s);
@@ -67,8 +68,6 @@ static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
     if (st != GV_OK)
         return st;
     st = fs->reserve(fs->ctx, file, size, err);
-    if (st == GV_OK)
-        st = fs->sync_dir(fs->ctx, s->config.dir, err);
     if (st != GV_OK) {
         fs->close(fs->ctx, file);
         dir_remove(fs, s->config.dir, s->next_seq, NULL);
@@ -184,6 +183,8 @@ gv_status spool_commit(spool *s, gv_error *err)
     if (s->state.pending == 0)
         return GV_OK;
     st = fs->sync(fs->ctx, s->tail.file, err);
+    if (st == GV_OK && s->tail.committed == 0)
+        st = fs->sync_dir(fs->ctx, s->config.dir, err); /* its name is promised, too */
     if (st != GV_OK) {
         give_up_tail(s, "the disk failed a sync");
         return GV_IO;
