@@ -530,10 +530,11 @@ static void acknowledged_batch_is_not_withdrawn_and_a_part_of_one_is_known(void 
     assert_ptr_equal(out, r.batches[1]);
     assert_null(out->next);
     assert_true(out->acked >= acked_before && out->acked < out->records);
+    uint32_t missing = out->records - out->acked;
     batch_drop_acked(out);
     forwarder_submit(r.f, out); /* may come again, and has nothing twice that was acknowledged */
     RUN_UNTIL(&r, r.done == 2);
-    assert_int_equal(out->records, 1000 - acked_before);
+    assert_int_equal(out->records, missing);
     expect_all(&r, 0, false);
     rig_stop(&r);
 }

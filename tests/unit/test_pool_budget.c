@@ -43,6 +43,30 @@ static void every_batch_has_its_own_bytes_and_comes_back(void **state)
     free(pool);
 }
 
+static void reserved_batches_are_for_those_who_may(void **state)
+{
+    (void)state;
+    batch_pool *pool = calloc(1, sizeof *pool);
+    uint8_t mem[4 * 16];
+    pool_init(pool, mem, 4, 16);
+    pool->reserved = 2;
+    assert_int_equal(pool_available(pool), 2);
+    assert_non_null(pool_take(pool));
+    assert_non_null(pool_take(pool));
+    assert_null(pool_take(pool));
+    assert_int_equal(pool->free_count, 2);
+    batch *b = pool_take_reserved(pool);
+    assert_non_null(b);
+    assert_int_equal(pool_available(pool), 0); /* fewer are free than reserved */
+    assert_non_null(pool_take_reserved(pool));
+    assert_null(pool_take_reserved(pool));
+    pool_give(pool, b);
+    assert_null(pool_take(pool));
+    pool->reserved = 0;
+    assert_ptr_equal(pool_take(pool), b);
+    free(pool);
+}
+
 static void pool_that_cannot_be_has_no_size(void **state)
 {
     (void)state;
@@ -103,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_batch_has_its_own_bytes_and_comes_back),
+        cmocka_unit_test(reserved_batches_are_for_those_who_may),
         cmocka_unit_test(pool_that_cannot_be_has_no_size),
         cmocka_unit_test(parts_of_the_budget_are_its_sum_and_no_more),
         cmocka_unit_test(default_budget_is_enough_for_the_default_transfers),
