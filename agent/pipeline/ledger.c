@@ -33,12 +33,10 @@ gv_status ledger_write(const ledger_entry *e, char buf[LEDGER_BYTES_MAX], size_t
               cJSON_AddNumberToObject(root, "realm", e->snapshot.realm) &&
               cJSON_AddNumberToObject(root, "house", e->snapshot.house) &&
               cJSON_AddNumberToObject(root, "snapshot_at", (double)e->snapshot.time_ms) &&
-              cJSON_AddStringToObject(root, "state",
-                                      e->state == LEDGER_GAP ? "gap" : "complete") &&
+              cJSON_AddStringToObject(root, "state", e->state == LEDGER_GAP ? "gap" : "complete") &&
               cJSON_AddNumberToObject(root, "records", (double)e->records) &&
               cJSON_AddNumberToObject(root, "rejects", (double)e->rejects) &&
-              add_outcome(root, e) &&
-              cJSON_AddStringToObject(root, "topic", e->topic) &&
+              add_outcome(root, e) && cJSON_AddStringToObject(root, "topic", e->topic) &&
               (e->fingerprint == 0 || add_hex(root, "schema", e->fingerprint)) &&
               cJSON_AddStringToObject(root, "device", e->device) &&
               cJSON_AddStringToObject(root, "agent", "gavel " GAVEL_VERSION) &&

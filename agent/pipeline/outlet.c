@@ -186,21 +186,12 @@ static bool can_bypass(const outlet *o)
            s->unread == 0 && s->pending == 0 && forwarder_state(o->forwarder)->up;
 }
 
-static void set_full(outlet *o, bool full)
-{
-    if (o->counts.full == full)
-        return;
-    o->counts.full = full;
-    outlet_say_full(o);
-    o->events.hold(o->events.ctx, full);
-}
-
 static void bypass(outlet *o)
 {
     o->to_append = NULL;
     for (batch *b; (b = outlet_pop(&o->to_spool));)
         outlet_forward(o, b);
-    set_full(o, false);
+    outlet_set_full(o, false);
     go_direct(o);
 }
 
@@ -277,8 +268,9 @@ gv_status outlet_open(const outlet_config *config, batch_pool *pool, forwarder *
 {
     size_t bytes = outlet_memory_bytes(config, pool->count);
     if (bytes == SIZE_MAX)
-        return gv_fail(err, GV_INVAL, "no spool can be like this: spool.segment_kib, "
-                                      "memory.batch_kib and spool.quota_mib do not fit together");
+        return gv_fail(err, GV_INVAL,
+                       "no spool can be like this: spool.segment_kib, "
+                       "memory.batch_kib and spool.quota_mib do not fit together");
     outlet *o = calloc(1, sizeof *o);
     void *memory = malloc(bytes);
     if (!o || !memory) {
@@ -315,7 +307,9 @@ static uint64_t earliest(outlet *o, uint64_t now_ms)
 {
     const uint64_t due_ms[] = {
         o->worked ? now_ms : UINT64_MAX,
-        o->spool ? spool_tick(o->spool) : o->config.enabled ? o->open_at_ms : UINT64_MAX,
+        o->spool            ? spool_tick(o->spool)
+        : o->config.enabled ? o->open_at_ms
+                            : UINT64_MAX,
         switch_due(o),
         outlet_store_due(o),
         outlet_drain_due(o),

@@ -44,9 +44,9 @@ typedef struct {
 } outlet_events;
 
 typedef enum { /* when the spool is full */
-    OUTLET_PAUSE,
-    OUTLET_DROP_OLDEST,
-    OUTLET_THIN
+               OUTLET_PAUSE,
+               OUTLET_DROP_OLDEST,
+               OUTLET_THIN
 } outlet_policy;
 
 typedef struct {
@@ -71,8 +71,8 @@ typedef struct {
     bool spooling;
     bool stalled; /* batches wait in the forwarder, and after_ms have passed without progress */
     bool full;    /* the spool takes no more, and nothing may give way */
-    uint32_t batches_waiting; /* live ones, neither acknowledged nor durable */
-    uint64_t switches;        /* from direct to spooling */
+    uint32_t batches_waiting;                  /* live ones, neither acknowledged nor durable */
+    uint64_t switches;                         /* from direct to spooling */
     uint64_t spooled_batches, spooled_records; /* made durable */
     uint64_t drained_batches, drained_records; /* read from the spool, and acknowledged */
     uint64_t refused; /* of those read: records that the broker refused, or that made no sense */

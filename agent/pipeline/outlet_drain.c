@@ -7,17 +7,11 @@
 
 /* --- what waits for what ---------------------------------------------------------------------- */
 
-static bool is_same(const snapshot_id *a, const snapshot_id *b)
-{
-    return a->realm == b->realm && a->house == b->house && a->time_ms == b->time_ms &&
-           strcmp(a->region, b->region) == 0;
-}
-
 bool outlet_must_hold(const outlet *o, const batch *b)
 {
     for (uint32_t i = 0; i < o->window_count; i++) {
         const batch *w = o->window[i];
-        if (w != b && is_same(&w->snapshot, &b->snapshot) &&
+        if (w != b && snapshot_equal(&w->snapshot, &b->snapshot) &&
             (b->spool_seq == 0 || w->spool_seq < b->spool_seq))
             return true;
     }
@@ -140,6 +134,7 @@ void outlet_drain(outlet *o, uint64_t now_ms)
 
 uint64_t outlet_drain_due(const outlet *o)
 {
-    bool waits = outlet_has_unread(o) && o->window_count < o->window_max && o->drain_failures > 0;
-    return waits ? o->drain_at_ms : UINT64_MAX;
+    bool can_read =
+        outlet_has_unread(o) && o->window_count < o->window_max && o->pool->free_count > 0;
+    return can_read ? o->drain_at_ms : UINT64_MAX;
 }

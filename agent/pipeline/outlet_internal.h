@@ -58,6 +58,7 @@ bool outlet_has_unread(const outlet *o);
 /* --- outlet_store.c: to the spool --- */
 void outlet_store(outlet *o, uint64_t now_ms);
 uint64_t outlet_store_due(const outlet *o);
+void outlet_set_full(outlet *o, bool full);
 
 /* --- outlet_drain.c: from the spool --- */
 void outlet_drain(outlet *o, uint64_t now_ms);

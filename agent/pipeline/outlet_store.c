@@ -69,7 +69,7 @@ static gv_status commit(outlet *o, gv_error *err)
 /* Nobody is served by waiting for more to commit together. */
 static bool commit_is_due(const outlet *o, uint64_t now_ms)
 {
-    return o->hurry || o->leaving || pool_available(o->pool) == 0 ||
+    return o->hurry || o->leaving || o->failures > 0 || pool_available(o->pool) == 0 ||
            now_ms >= o->appended_ms + o->config.commit_ms;
 }
 
@@ -128,7 +128,7 @@ static gv_status give_way(outlet *o, gv_error *err)
     return GV_OK;
 }
 
-static void set_full(outlet *o, bool full)
+void outlet_set_full(outlet *o, bool full)
 {
     if (o->counts.full == full)
         return;
@@ -173,7 +173,7 @@ static void stored(outlet *o)
         GV_LOG(GV_LOG_INFO, gv_kmsg("the spool can be written again"));
     o->failures = 0;
     o->store_at_ms = 0;
-    set_full(o, false);
+    outlet_set_full(o, false);
 }
 
 void outlet_store(outlet *o, uint64_t now_ms)
@@ -185,7 +185,7 @@ void outlet_store(outlet *o, uint64_t now_ms)
             st = give_way(o, &err);
             if (st == GV_AGAIN) {
                 o->store_at_ms = now_ms + OUTLET_FULL_MS;
-                set_full(o, true);
+                outlet_set_full(o, true);
                 return;
             }
             if (st == GV_OK) {

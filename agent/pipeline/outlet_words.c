@@ -8,8 +8,9 @@ void outlet_say_event(void *ctx, const spool_event *e)
         gv_log_level level;
         const char *message;
     } words[] = {
-        [SPOOL_TORN] = { GV_LOG_INFO, "spool: what a power cut left unfinished is put aside; nothing "
-                                      "of it was promised" },
+        [SPOOL_TORN] = { GV_LOG_INFO,
+                         "spool: what a power cut left unfinished is put aside; nothing "
+                         "of it was promised" },
         [SPOOL_DAMAGED] = { GV_LOG_ERROR,
                             "spool: batches cannot be read and will be missing; their bytes are in "
                             "quarantine" },
