@@ -271,16 +271,12 @@ gv_status outlet_open(const outlet_config *config, batch_pool *pool, forwarder *
         return gv_fail(err, GV_INVAL,
                        "no spool can be like this: spool.segment_kib, "
                        "memory.batch_kib and spool.quota_mib do not fit together");
-    outlet *o = calloc(1, sizeof *o);
-    void *memory = malloc(bytes);
-    if (!o || !memory) {
-        free(o);
-        free(memory);
+    outlet *o = calloc(1, bytes);
+    if (!o)
         return gv_fail(err, GV_FULL, "no memory for the spool");
-    }
     *o = (outlet){ .config = *config, .pool = pool, .forwarder = f, .events = *events };
     o->spool_config = make_spool_config(config, pool->count);
-    o->spool_config.mem = o->spool_memory = memory;
+    o->spool_config.mem = o + 1;
     o->spool_config.mem_bytes = bytes - sizeof *o;
     o->window_max = o->spool_config.window;
     queue_init(&o->held);
@@ -356,6 +352,5 @@ void outlet_close(outlet *o)
         return;
     if (o->spool)
         spool_close(o->spool);
-    free(o->spool_memory);
     free(o);
 }

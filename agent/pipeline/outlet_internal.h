@@ -22,7 +22,6 @@ struct outlet {
     outlet_counts counts;
     spool *spool; /* NULL while it cannot be opened */
     spool_config spool_config;
-    void *spool_memory;
     uint64_t open_at_ms;
     char open_trouble[sizeof((gv_error *)0)->text]; /* said last */
     bool worked;                                    /* in this tick: others want to look */

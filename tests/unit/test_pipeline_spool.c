@@ -158,7 +158,7 @@ static void anything(schedule_random *chance, bool *away)
         break;
     case 1:
     case 2:
-        world_pass_time(schedule_below(chance, 4000));
+        world_pass_time(schedule_below(chance, 9000));
         break;
     case 3:
         the_spool.capacity = schedule_below(chance, 3) == 0 ? 3 + schedule_below(chance, 20) : 0;
@@ -166,7 +166,8 @@ static void anything(schedule_random *chance, bool *away)
         break;
     default:
         if (!*away && held > 0)
-            forwarder_double_release(w.forwarder, schedule_below(chance, held), 0);
+            forwarder_double_release(w.forwarder, 0,
+                                     0); /* in order, so that order can be asked for */
         break;
     }
     world_settle();
@@ -210,7 +211,7 @@ static void smallest_pool_never_blocks(void **state)
         spool_double_reset();
         w.realm_count = 0;
     }
-    assert_true(switches > 150 && holds > 150); /* it was about something */
+    assert_true(switches > 100 && holds > 100); /* it was about something */
 }
 
 /* The broker never comes back: all that is fetched gets safe all the same. */
