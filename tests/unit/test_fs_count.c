@@ -17,7 +17,7 @@ static int setup(void **state)
     disk = disk_double_new(1 << 20);
     below = disk_double_table(disk);
     fs = fs_count_table(&count, &below);
-    return below.make_dir(below.ctx, "d", NULL);
+    return below.make_dir(below.ctx, "d", NULL) == GV_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
