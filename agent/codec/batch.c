@@ -51,6 +51,27 @@ bool batch_next(const batch *b, size_t *offset, batch_entry *entry)
     return true;
 }
 
+gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err)
+{
+    size_t at = 0;
+
+    for (*records = 0; at < payload.len; ++*records) {
+        size_t left = payload.len - at;
+        if (left < BATCH_ENTRY_OVERHEAD)
+            return gv_fail(err, GV_CORRUPT, "batch: it ends within the entry at byte %zu", at);
+        uint32_t head = gv_get_le32(payload.data + at);
+        if (head & ACKED_BIT)
+            return gv_fail(err, GV_CORRUPT, "batch: the entry at byte %zu is marked acknowledged",
+                           at);
+        if (head > left - BATCH_ENTRY_OVERHEAD)
+            return gv_fail(err, GV_CORRUPT,
+                           "batch: the entry at byte %zu says %u bytes, but %zu are left", at,
+                           (unsigned)head, left - BATCH_ENTRY_OVERHEAD);
+        at += BATCH_ENTRY_OVERHEAD + head;
+    }
+    return GV_OK;
+}
+
 void batch_mark_acked(batch *b, size_t offset)
 {
     assert(offset < b->bytes.len);

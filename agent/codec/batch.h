@@ -14,6 +14,7 @@
 #define GAVEL_CODEC_BATCH_H
 
 #include "agent/codec/snapshot.h"
+#include "platform/err.h"
 #include "platform/span.h"
 
 #include <stdbool.h>
@@ -54,6 +55,10 @@ bool batch_append(batch *b, uint64_t key, gv_span body);
 
 /* Walks the entries: start with *offset = 0; false at the end. */
 bool batch_next(const batch *b, size_t *offset, batch_entry *entry);
+
+/* Whether bytes from outside may become a batch's: whole entries up to the end, none of them marked
+ * acknowledged (nobody would send it, or count it). *records: how many. GV_CORRUPT says where. */
+gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err);
 
 /* Marks the entry at `offset` acknowledged; counts it once only. */
 void batch_mark_acked(batch *b, size_t offset);
