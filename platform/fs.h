@@ -21,7 +21,7 @@ typedef enum {
     PLAT_READ,
     PLAT_WRITE,
     PLAT_CREATE,    /* new or truncated, mode 0600 */
-    PLAT_CREATE_NEW /* EEXIST when it is there */
+    PLAT_CREATE_NEW /* GV_IO with EEXIST when it is there; mode 0600 */
 } plat_open_mode;
 
 typedef struct plat_fs {
@@ -36,22 +36,22 @@ typedef struct plat_fs {
     gv_status (*truncate)(void *ctx, int file, uint64_t bytes, gv_error *err);
     /* Makes the file `bytes` long and keeps room on the disk for all of it, so that writing there cannot
      * find the disk full; what is new reads as zeros. A file system that cannot keep room for a file
-     * only sets its size. Never makes a file shorter. */
+     * only sets its size. Never makes a file shorter. A failure leaves the size as it was. */
     gv_status (*reserve)(void *ctx, int file, uint64_t bytes, gv_error *err);
     gv_status (*sync)(void *ctx, int file, gv_error *err);
     gv_status (*rename)(void *ctx, const char *from, const char *to, gv_error *err);
     gv_status (*remove)(void *ctx, const char *path,
                         gv_error *err); /* a missing file is no error */
-    gv_status (*make_dir)(void *ctx, const char *path,
-                          gv_error *err); /* with its parents; mode 0700 */
+    /* With its parents; mode 0700. What had to be made is durable. */
+    gv_status (*make_dir)(void *ctx, const char *path, gv_error *err);
     gv_status (*sync_dir)(void *ctx, const char *path, gv_error *err);
     /* Calls each(arg, name) for every entry but "." and "..", in no order, until it answers false. */
     gv_status (*list_dir)(void *ctx, const char *path, bool (*each)(void *arg, const char *name),
                           void *arg, gv_error *err);
     /* What an ordinary user may still write to the file system that holds path. */
     gv_status (*free_bytes)(void *ctx, const char *path, uint64_t *bytes, gv_error *err);
-    /* Makes the file when needed and claims it for this open file, until it is closed or the process
-     * ends. GV_AGAIN: somebody else has it. */
+    /* Makes the file when needed (mode 0600) and claims it for this open file, until it is closed or the
+     * process ends. GV_AGAIN: somebody else has it, in this process or another. */
     gv_status (*lock)(void *ctx, const char *path, int *file, gv_error *err);
     void *ctx;
 } plat_fs;

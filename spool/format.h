@@ -15,13 +15,14 @@ typedef enum { SPOOL_PLAIN = 0, SPOOL_LZ4 = 1 } spool_packing;
 
 typedef struct {
     uint16_t version;
-    uint16_t header_bytes;   /* the payload starts here */
-    uint32_t stored_bytes;   /* of the payload, packed */
-    uint32_t payload_bytes;  /* unpacked */
+    uint16_t header_bytes;  /* the payload starts here */
+    uint32_t stored_bytes;  /* of the payload, packed */
+    uint32_t payload_bytes; /* unpacked */
     uint64_t seq;
     uint64_t promised_below; /* sequences below this were durable when the batch was written */
     uint64_t records_before; /* in all batches before this one */
     uint32_t payload_crc;    /* CRC32C of the packed payload */
+    uint32_t header_crc;     /* CRC32C of the header before it; filled in by get and put */
     spool_packing packing;
     spool_meta meta;
 } spool_header;
@@ -35,7 +36,7 @@ typedef enum {
 
 uint32_t spool_crc32c(uint32_t crc, gv_span bytes); /* start with 0; may be continued */
 
-void spool_header_put(const spool_header *header, uint8_t out[SPOOL_HEADER_BYTES]);
+void spool_header_put(spool_header *header, uint8_t out[SPOOL_HEADER_BYTES]);
 
 /* Whatever the bytes are: a header is OK only if its checksum is right and every field is sane. */
 spool_header_verdict spool_header_get(gv_span bytes, spool_header *out);

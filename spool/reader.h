@@ -16,16 +16,17 @@
 typedef struct {
     const plat_fs *fs;
     const char *dir;
-    size_t payload_bytes; /* the largest payload that can be unpacked; larger ones show as foreign */
-    bool any_file;        /* every file, whatever its name, each on its own: for salvage. Otherwise segment
+    size_t
+        payload_bytes; /* the largest payload that can be unpacked; larger ones show as foreign */
+    bool any_file; /* every file, whatever its name, each on its own: for salvage. Otherwise segment
                              files in order */
     void *mem;
     size_t mem_bytes;
 } spool_reader_config;
 
 typedef enum {
-    SPOOL_ITEM_BATCH,   /* a good one */
-    SPOOL_ITEM_DAMAGE,  /* bytes that should be a batch, or a payload that is not what its header says */
+    SPOOL_ITEM_BATCH, /* a good one */
+    SPOOL_ITEM_DAMAGE, /* bytes that should be a batch, or a payload that is not what its header says */
     SPOOL_ITEM_FOREIGN, /* a newer version's batch, or too large */
     SPOOL_ITEM_MISSING, /* sequences between two batches that no file has */
     SPOOL_ITEM_TAIL     /* bytes behind the last batch of the last segment that are none */

@@ -63,9 +63,10 @@ typedef struct {
     const plat_fs *fs;
     const plat_clock *clock;
     const char *dir;
-    size_t payload_bytes;      /* the largest payload that is appended; it limits reading as well */
-    uint32_t segment_bytes;    /* at least SPOOL_SEGMENT_BYTES_MIN; a larger batch gets one of its own */
-    uint64_t quota_bytes;      /* cap of all files together */
+    size_t payload_bytes; /* the largest payload that is appended; it limits reading as well */
+    uint32_t
+        segment_bytes;    /* at least SPOOL_SEGMENT_BYTES_MIN; a larger batch gets one of its own */
+    uint64_t quota_bytes; /* cap of all files together */
     uint64_t reserve_bytes;    /* to be left free on the file system */
     uint64_t quarantine_bytes; /* cap of quarantine/ within the quota */
     uint32_t window;           /* batches read and not yet acknowledged, up to SPOOL_WINDOW_MAX */
@@ -79,13 +80,13 @@ typedef struct {
 typedef struct {
     /* What waits: not yet acknowledged. */
     uint64_t batches;
-    uint64_t records;   /* may still count what was dropped before the last start */
-    uint64_t bytes;     /* on disk, whole segments */
+    uint64_t records; /* may still count what was dropped before the last start */
+    uint64_t bytes;   /* on disk, whole segments */
     uint64_t segments;
-    int64_t oldest_ms;  /* snapshot time of the first one; 0 when nothing waits */
-    uint64_t unread;    /* batches that spool_next() has still to bring */
-    uint64_t pending;   /* batches appended since the last commit */
-    uint64_t window;    /* batches read and not yet acknowledged */
+    int64_t oldest_ms; /* snapshot time of the first one; 0 when nothing waits */
+    uint64_t unread;   /* batches that spool_next() has still to bring */
+    uint64_t pending;  /* batches appended since the last commit */
+    uint64_t window;   /* batches read and not yet acknowledged */
     /* What happened since the start. */
     uint64_t appended_batches, appended_records;
     uint64_t payload_bytes; /* of the appended ones: before compression ... */
@@ -110,8 +111,9 @@ gv_status spool_open(const spool_config *config, spool **out, gv_error *err);
 /* Saves the cursor. What was appended and not committed is not promised. */
 void spool_close(spool *s);
 
-/* Adds a batch behind all others. GV_FULL: the quota or the reserve is reached, or the disk is full.
- * GV_IO: as for spool_commit(). GV_INVAL: larger than payload_bytes. */
+/* Adds a batch behind all others; a full segment is committed on the way. GV_FULL: the quota or the
+ * reserve is reached, the disk is full, or no new segment can be made (err says which); what was
+ * appended before stays appended. GV_IO: as for spool_commit(). GV_INVAL: larger than payload_bytes. */
 gv_status spool_append(spool *s, const spool_meta *meta, gv_span payload, gv_error *err);
 
 /* Makes all that was appended durable. GV_IO (from spool_append() too): none of the batches appended
@@ -143,6 +145,7 @@ typedef struct {
     uint64_t first_seq, last_seq;
     uint64_t batches;
     uint64_t records, rejects; /* that will be lost */
+    uint64_t entries;          /* records of all kinds */
 } spool_victim;
 
 /* Finds the snapshot that should give way; `in_use` spares those still being written. Batches being

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static gv_status fail(gv_error *err, const char *what, const char *path)
@@ -23,7 +25,10 @@ static gv_status fail_fd(gv_error *err, const char *what)
 static gv_status fs_open(void *ctx, const char *path, plat_open_mode mode, int *file, gv_error *err)
 {
     (void)ctx;
-    static const int flags[] = { O_RDONLY, O_RDWR, O_RDWR | O_CREAT | O_TRUNC };
+    static const int flags[] = { [PLAT_READ] = O_RDONLY,
+                                 [PLAT_WRITE] = O_RDWR,
+                                 [PLAT_CREATE] = O_RDWR | O_CREAT | O_TRUNC,
+                                 [PLAT_CREATE_NEW] = O_RDWR | O_CREAT | O_EXCL };
     do {
         *file = open(path, flags[mode] | O_CLOEXEC, 0600);
     } while (*file < 0 && errno == EINTR);
@@ -89,10 +94,42 @@ static gv_status fs_truncate(void *ctx, int file, uint64_t bytes, gv_error *err)
     return r != 0 ? fail_fd(err, "truncate") : GV_OK;
 }
 
+/* For a file system that cannot keep room: FAT, NFS before 4.2. */
+static gv_status grow(int file, uint64_t size, uint64_t bytes, gv_error *err)
+{
+    return bytes > size ? fs_truncate(NULL, file, bytes, err) : GV_OK;
+}
+
+static gv_status fs_reserve(void *ctx, int file, uint64_t bytes, gv_error *err)
+{
+    uint64_t size;
+    gv_status st = fs_size(ctx, file, &size, err);
+    if (st != GV_OK)
+        return st;
+    int r;
+    do {
+        r = fallocate(file, 0, 0, (off_t)bytes);
+    } while (r != 0 && errno == EINTR);
+    if (r == 0)
+        return GV_OK;
+    if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+        return grow(file, size, bytes, err);
+    st = fail_fd(err, "reserve room for");
+    if (bytes > size) /* ext4 keeps what it got before the disk was full: give it back */
+        (void)fs_truncate(ctx, file, size, NULL);
+    return st;
+}
+
+/* EINTR says that waiting ended early, not that a write failed: the dirty pages and their errors are
+ * still there for the next call, so that repeating it does prove something. */
 static gv_status fs_sync(void *ctx, int file, gv_error *err)
 {
     (void)ctx;
-    return fdatasync(file) != 0 ? fail_fd(err, "sync") : GV_OK;
+    int r;
+    do {
+        r = fdatasync(file);
+    } while (r != 0 && errno == EINTR);
+    return r != 0 ? fail_fd(err, "sync") : GV_OK;
 }
 
 static gv_status fs_rename(void *ctx, const char *from, const char *to, gv_error *err)
@@ -107,6 +144,33 @@ static gv_status fs_remove(void *ctx, const char *path, gv_error *err)
     return unlink(path) != 0 && errno != ENOENT ? fail(err, "remove", path) : GV_OK;
 }
 
+static gv_status fs_sync_dir(void *ctx, const char *path, gv_error *err)
+{
+    (void)ctx;
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return fail(err, "open directory", path);
+    int r;
+    do {
+        r = fsync(dir);
+    } while (r != 0 && errno == EINTR);
+    int e = errno;
+    close(dir);
+    errno = e;
+    return r != 0 ? fail(err, "sync directory", path) : GV_OK;
+}
+
+/* The directory that the first `len` bytes of path name; none of them: where path begins. */
+static gv_status sync_part(const char *path, size_t len, gv_error *err)
+{
+    char part[PLAT_PATH_MAX];
+    if (len == 0)
+        return fs_sync_dir(NULL, path[0] == '/' ? "/" : ".", err);
+    memcpy(part, path, len);
+    part[len] = '\0';
+    return fs_sync_dir(NULL, part, err);
+}
+
 static gv_status fs_make_dir(void *ctx, const char *path, gv_error *err)
 {
     (void)ctx;
@@ -114,13 +178,19 @@ static gv_status fs_make_dir(void *ctx, const char *path, gv_error *err)
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof part)
         return gv_fail(err, GV_INVAL, "path is empty or too long: %s", path);
-    for (size_t i = 1; i <= len; i++) {
+    for (size_t parent = 0, i = 1; i <= len; i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+        if (mkdir(part, 0700) == 0) {
+            gv_status st = sync_part(path, parent, err);
+            if (st != GV_OK)
+                return st;
+        } else if (errno != EEXIST) {
             return fail(err, "make directory", part);
+        }
+        parent = i;
     }
     struct stat st;
     if (stat(path, &st) != 0)
@@ -130,19 +200,6 @@ static gv_status fs_make_dir(void *ctx, const char *path, gv_error *err)
         return fail(err, "use as a directory", path);
     }
     return GV_OK;
-}
-
-static gv_status fs_sync_dir(void *ctx, const char *path, gv_error *err)
-{
-    (void)ctx;
-    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return fail(err, "open directory", path);
-    int r = fsync(dir);
-    int e = errno;
-    close(dir);
-    errno = e;
-    return r != 0 ? fail(err, "sync directory", path) : GV_OK;
 }
 
 static gv_status fs_list_dir(void *ctx, const char *path, bool (*each)(void *arg, const char *name),
@@ -167,9 +224,62 @@ static gv_status fs_list_dir(void *ctx, const char *path, bool (*each)(void *arg
     return e != 0 ? fail(err, "list directory", path) : GV_OK;
 }
 
+static gv_status fs_free_bytes(void *ctx, const char *path, uint64_t *bytes, gv_error *err)
+{
+    (void)ctx;
+    struct statvfs st;
+    int r;
+    do {
+        r = statvfs(path, &st);
+    } while (r != 0 && errno == EINTR);
+    if (r != 0)
+        return fail(err, "ask for the free space at", path);
+    *bytes = (uint64_t)st.f_bavail * st.f_frsize;
+    return GV_OK;
+}
+
+/* flock() rather than fcntl(): it holds against a second opening in the same process, too, and is not
+ * lost when some other opening of the file is closed. */
+static gv_status fs_lock(void *ctx, const char *path, int *file, gv_error *err)
+{
+    (void)ctx;
+    int fd, r;
+    do {
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return fail(err, "open", path);
+    do {
+        r = flock(fd, LOCK_EX | LOCK_NB);
+    } while (r != 0 && errno == EINTR);
+    if (r == 0) {
+        *file = fd;
+        return GV_OK;
+    }
+    gv_status st =
+        errno == EWOULDBLOCK
+            ? gv_fail(err, GV_AGAIN,
+                      "%s is locked: another process uses this directory; stop it first", path)
+            : fail(err, "lock", path);
+    close(fd);
+    return st;
+}
+
 plat_fs plat_fs_system(void)
 {
-    return (plat_fs){ fs_open,     fs_close,    fs_read_at, fs_write_at, fs_size,
-                      fs_truncate, fs_sync,     fs_rename,  fs_remove,   fs_make_dir,
-                      fs_sync_dir, fs_list_dir, NULL };
+    return (plat_fs){ .open = fs_open,
+                      .close = fs_close,
+                      .read_at = fs_read_at,
+                      .write_at = fs_write_at,
+                      .size = fs_size,
+                      .truncate = fs_truncate,
+                      .reserve = fs_reserve,
+                      .sync = fs_sync,
+                      .rename = fs_rename,
+                      .remove = fs_remove,
+                      .make_dir = fs_make_dir,
+                      .sync_dir = fs_sync_dir,
+                      .list_dir = fs_list_dir,
+                      .free_bytes = fs_free_bytes,
+                      .lock = fs_lock };
 }

@@ -1,0 +1,104 @@
+#include "spool/cursor.h"
+
+#include "spool/dir.h"
+
+#include <errno.h>
+
+/* Offsets in a slot; SPEC.md has them as a table. The slots are SPOOL_ALIGN apart: a torn write of
+ * one cannot reach the other. */
+enum {
+    AT_COUNT = 8,
+    AT_ACKED = 16,
+    AT_SEGMENT = 24,
+    AT_OFFSET = 32,
+    AT_NEXT = 40,
+    AT_RECORDS_BEFORE = 48,
+    AT_HEADER_CRC = 56,
+    AT_CRC = 60,
+    SLOT_BYTES = 64
+};
+
+static const char magic[8] = { 'G', 'A', 'V', 'E', 'L', 'C', 'U', '1' };
+
+static bool get_slot(const uint8_t *p, spool_cursor *c)
+{
+    if (memcmp(p, magic, sizeof magic) != 0 ||
+        spool_crc32c(0, gv_span_of(p, AT_CRC)) != gv_get_le32(p + AT_CRC))
+        return false;
+    *c = (spool_cursor){ .count = gv_get_le64(p + AT_COUNT),
+                         .acked_seq = gv_get_le64(p + AT_ACKED),
+                         .segment = gv_get_le64(p + AT_SEGMENT),
+                         .offset = gv_get_le64(p + AT_OFFSET),
+                         .next_seq = gv_get_le64(p + AT_NEXT),
+                         .records_before = gv_get_le64(p + AT_RECORDS_BEFORE),
+                         .header_crc = gv_get_le32(p + AT_HEADER_CRC) };
+    return true;
+}
+
+static void put_slot(const spool_cursor *c, uint8_t *p)
+{
+    memcpy(p, magic, sizeof magic);
+    gv_put_le64(p + AT_COUNT, c->count);
+    gv_put_le64(p + AT_ACKED, c->acked_seq);
+    gv_put_le64(p + AT_SEGMENT, c->segment);
+    gv_put_le64(p + AT_OFFSET, c->offset);
+    gv_put_le64(p + AT_NEXT, c->next_seq);
+    gv_put_le64(p + AT_RECORDS_BEFORE, c->records_before);
+    gv_put_le32(p + AT_HEADER_CRC, c->header_crc);
+    gv_put_le32(p + AT_CRC, spool_crc32c(0, gv_span_of(p, AT_CRC)));
+}
+
+void cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out)
+{
+    char path[PLAT_PATH_MAX];
+    uint8_t slot[SLOT_BYTES];
+    spool_cursor c;
+    size_t got;
+    int file;
+
+    *out = (spool_cursor){ 0 };
+    if (dir_path(dir, "cursor", path, NULL) != GV_OK ||
+        fs->open(fs->ctx, path, PLAT_READ, &file, NULL) != GV_OK)
+        return;
+    for (uint64_t i = 0; i < 2; i++)
+        if (fs->read_at(fs->ctx, file, i * SPOOL_ALIGN, slot, SLOT_BYTES, &got, NULL) == GV_OK &&
+            got == SLOT_BYTES && get_slot(slot, &c) && c.count > out->count)
+            *out = c;
+    fs->close(fs->ctx, file);
+}
+
+static gv_status open_file(const plat_fs *fs, const char *dir, int *file, gv_error *err)
+{
+    char path[PLAT_PATH_MAX];
+    gv_error why = { 0, "" };
+    gv_status st = dir_path(dir, "cursor", path, err);
+
+    if (st != GV_OK)
+        return st;
+    st = fs->open(fs->ctx, path, PLAT_WRITE, file, &why);
+    if (st == GV_OK)
+        return st;
+    if (why.os_errno != ENOENT)
+        return gv_fail_errno(err, why.os_errno, "cannot open %s", path);
+    st = fs->open(fs->ctx, path, PLAT_CREATE_NEW, file, err);
+    if (st == GV_OK)
+        st = fs->reserve(fs->ctx, *file, 2 * SPOOL_ALIGN, err);
+    return st == GV_OK ? fs->sync_dir(fs->ctx, dir, err) : st;
+}
+
+gv_status cursor_save(const plat_fs *fs, const char *dir, spool_cursor *cursor, gv_error *err)
+{
+    uint8_t slot[SLOT_BYTES];
+    int file = -1;
+    gv_status st = open_file(fs, dir, &file, err);
+
+    cursor->count++;
+    put_slot(cursor, slot);
+    if (st == GV_OK)
+        st = fs->write_at(fs->ctx, file, cursor->count % 2 * SPOOL_ALIGN, slot, SLOT_BYTES, err);
+    if (st == GV_OK)
+        st = fs->sync(fs->ctx, file, err);
+    if (file >= 0)
+        fs->close(fs->ctx, file);
+    return st;
+}
