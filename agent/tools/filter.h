@@ -10,8 +10,8 @@
 #include "spool/spool.h"
 
 typedef struct {
-    const char *snapshot;     /* region[/realm[/house[/seconds]]]; NULL: all */
-    int64_t from_ms, to_ms;   /* both included */
+    const char *snapshot;      /* region[/realm[/house[/seconds]]]; NULL: all */
+    int64_t from_ms, to_ms;    /* both included */
     bool kinds[SPOOL_GAP + 1]; /* false: leave these out */
 } filter;
 

@@ -21,8 +21,8 @@
 enum { SCAN_AUCTION, SCAN_REJECT, SCAN_SCHEMAS };
 
 typedef struct {
-    uint64_t batches, records, bytes; /* good ones */
-    uint64_t acked_batches;           /* of them: the broker has them already */
+    uint64_t batches, records, bytes;   /* good ones */
+    uint64_t acked_batches;             /* of them: the broker has them already */
     uint64_t damaged, foreign, missing; /* places; missing: sequences */
     uint64_t unreadable;                /* files */
 } scan_counts;

@@ -12,7 +12,7 @@ typedef struct {
     ocf file;
     scan scan;
     filter filter;
-    int schema; /* SCAN_AUCTION, SCAN_REJECT */
+    int schema;        /* SCAN_AUCTION, SCAN_REJECT */
     uint64_t left_out; /* records of another schema, or that are none of ours */
 } export_job;
 

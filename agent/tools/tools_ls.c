@@ -166,9 +166,8 @@ static void print_totals(const listing *l, const scan *s)
     if (l->json) {
         printf("%s],\n \"batches\":%" PRIu64 ",\"records\":%" PRIu64 ",\"acked_batches\":%" PRIu64
                ",\"bytes\":%" PRIu64 ",\"segments\":%" PRIu64 ",\n \"damaged\":%" PRIu64
-               ",\"foreign\":%" PRIu64 ",\"missing\":%" PRIu64
-               ",\"quarantine_files\":%" PRIu64 ",\"quarantine_bytes\":%" PRIu64
-               ",\n \"oldest\":\"%s\",\"newest\":\"%s\"}\n",
+               ",\"foreign\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"quarantine_files\":%" PRIu64
+               ",\"quarantine_bytes\":%" PRIu64 ",\n \"oldest\":\"%s\",\"newest\":\"%s\"}\n",
                l->rows ? "\n " : "", c->batches, c->records, c->acked_batches,
                spool_reader_bytes(s->reader), l->segments, c->damaged, c->foreign, c->missing,
                aside, aside_bytes, oldest, newest);
@@ -208,9 +207,9 @@ static int list(listing *l, const char *dir)
     scan_close(&s);
     if (status != GV_AGAIN)
         return tools_fail(&err);
-    return !tools_output_ok()                                    ? CLI_USAGE
+    return !tools_output_ok()                           ? CLI_USAGE
            : s.counts.damaged + s.counts.unreadable > 0 ? CLI_NOT_ALL_WELL
-                                                                 : CLI_OK;
+                                                        : CLI_OK;
 }
 
 int tools_ls(tools_call *call)

@@ -162,12 +162,14 @@ static int remove_one(const char *dir, const char *name)
 
     if (strchr(name, '/') || name[0] == '.' || name[0] == '\0' ||
         !quarantine_path(dir, name, path)) {
-        fprintf(stderr, "gavel: '%s' is no file in quarantine/; `gavel spool quarantine ls` lists "
-                        "them\n",
+        fprintf(stderr,
+                "gavel: '%s' is no file in quarantine/; `gavel spool quarantine ls` lists "
+                "them\n",
                 name);
         return CLI_USAGE;
     }
-    gv_status status = fs.open(fs.ctx, path, PLAT_READ, &file, &err); /* remove() takes none for gone */
+    gv_status status =
+        fs.open(fs.ctx, path, PLAT_READ, &file, &err); /* remove() takes none for gone */
     if (status == GV_OK) {
         fs.close(fs.ctx, file);
         status = fs.remove(fs.ctx, path, &err);

@@ -22,7 +22,8 @@ static const struct {
       "read everything, check everything; says what is damaged or missing, and where",
       "gavel spool verify" },
     { "cat", tools_cat, "[--json] [--snapshot ID] [--from TIME] [--to TIME]",
-      "print the records, one a line", "gavel spool cat --json --snapshot eu/604 | jq .record.item" },
+      "print the records, one a line",
+      "gavel spool cat --json --snapshot eu/604 | jq .record.item" },
     { "export", tools_export,
       "FILE.avro [--kind auctions|rejects] [--snapshot ID] [--from TIME] [--to TIME] [--force]",
       "write the records to an Avro Object Container File",
@@ -45,15 +46,17 @@ static int usage(FILE *out)
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(out, "  %s %s\n      %s\n      example: %s\n", commands[i].name, commands[i].words,
                 commands[i].help, commands[i].example);
-    fprintf(out, "\n"
-                 "DIR is the spool's directory, live or copied from another machine; without it, the\n"
-                 "configuration says where it is. No command changes a spool; `quarantine rm` removes\n"
-                 "the file it is given.\n"
-                 "ID: region/realm/house/seconds as `ls` prints it, or its beginning.\n"
-                 "TIME: of the snapshot, included: 2014-07-01T00:30:01Z, 2014-07-01, or 90m, 24h, 7d "
-                 "ago.\n"
-                 "Exit codes: 0 all good; 1 something is damaged, missing or was not sent; 2 usage or a\n"
-                 "failure.\n");
+    fprintf(
+        out,
+        "\n"
+        "DIR is the spool's directory, live or copied from another machine; without it, the\n"
+        "configuration says where it is. No command changes a spool; `quarantine rm` removes\n"
+        "the file it is given.\n"
+        "ID: region/realm/house/seconds as `ls` prints it, or its beginning.\n"
+        "TIME: of the snapshot, included: 2014-07-01T00:30:01Z, 2014-07-01, or 90m, 24h, 7d "
+        "ago.\n"
+        "Exit codes: 0 all good; 1 something is damaged, missing or was not sent; 2 usage or a\n"
+        "failure.\n");
     return out == stdout ? CLI_OK : CLI_USAGE;
 }
 

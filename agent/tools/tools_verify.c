@@ -69,8 +69,7 @@ static gv_status check_entry(verification *v, const spool_item *item, gv_span bo
 {
     char name[SNAPSHOT_TEXT_MAX];
     cJSON *root = cJSON_ParseWithLength((const char *)body.data, body.len);
-    const char *said =
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "snapshot"));
+    const char *said = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "snapshot"));
     gv_status status = GV_OK;
 
     filter_format_snapshot(&item->header.meta.snapshot, name);
@@ -141,7 +140,7 @@ static void take_item(verification *v, const spool_item *item)
         take_missing(v, item);
         return;
     case SPOOL_ITEM_TAIL:
-        return; /* told in the summary of a live one by nobody: it was never promised */
+        return; /* it is being written, or never was promised */
     }
 }
 
@@ -169,15 +168,14 @@ static int print_result(const verification *v)
 {
     const scan_counts *c = &v->scan.counts;
     uint64_t damaged = c->damaged + v->bad_batches;
-    bool is_whole = damaged + c->foreign + c->unreadable == 0 &&
-                    (v->missing_ranges == 0 || is_explained(v));
+    bool is_whole =
+        damaged + c->foreign + c->unreadable == 0 && (v->missing_ranges == 0 || is_explained(v));
 
     print_missing(v);
     printf("%" PRIu64 " batches in %" PRIu64 " bytes: %" PRIu64 " auctions, %" PRIu64
            " rejects, %" PRIu64 " ledger entries, %" PRIu64 " gap entries\n",
-           c->batches - v->bad_batches, spool_reader_bytes(v->scan.reader),
-           v->good[SPOOL_AUCTIONS], v->good[SPOOL_REJECTS], v->good[SPOOL_LEDGER],
-           v->good[SPOOL_GAP]);
+           c->batches - v->bad_batches, spool_reader_bytes(v->scan.reader), v->good[SPOOL_AUCTIONS],
+           v->good[SPOOL_REJECTS], v->good[SPOOL_LEDGER], v->good[SPOOL_GAP]);
     if (v->other_schema)
         printf("%" PRIu64 " records are of a schema that this program does not know; their "
                "checksums are right\n",
