@@ -67,6 +67,12 @@ void cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out)
     fs->close(fs->ctx, file);
 }
 
+bool cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *c, spool_header *acked)
+{
+    return c->acked_seq != 0 && dir_header(fs, dir, c->segment, c->offset, acked) &&
+           acked->seq == c->acked_seq && acked->header_crc == c->header_crc;
+}
+
 static gv_status open_file(const plat_fs *fs, const char *dir, int *file, gv_error *err)
 {
     char path[PLAT_PATH_MAX];

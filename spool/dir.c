@@ -124,6 +124,21 @@ gv_status dir_open(const plat_fs *fs, const char *dir, uint64_t first_seq, plat_
     return st;
 }
 
+bool dir_header(const plat_fs *fs, const char *dir, uint64_t segment, uint64_t offset,
+                spool_header *header)
+{
+    uint8_t bytes[SPOOL_HEADER_BYTES];
+    uint64_t size;
+    size_t got = 0;
+    int file;
+
+    if (dir_open(fs, dir, segment, PLAT_READ, &file, &size, NULL) != GV_OK)
+        return false;
+    gv_status st = fs->read_at(fs->ctx, file, offset, bytes, sizeof bytes, &got, NULL);
+    fs->close(fs->ctx, file);
+    return st == GV_OK && spool_header_get(gv_span_of(bytes, got), header) != SPOOL_HEADER_NONE;
+}
+
 gv_status dir_remove(const plat_fs *fs, const char *dir, uint64_t first_seq, gv_error *err)
 {
     char path[PLAT_PATH_MAX];

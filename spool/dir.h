@@ -28,6 +28,9 @@ gv_status dir_previous(const plat_fs *fs, const char *dir, uint64_t before, uint
 /* Opens a segment and tells its size. */
 gv_status dir_open(const plat_fs *fs, const char *dir, uint64_t first_seq, plat_open_mode mode,
                    int *file, uint64_t *bytes, gv_error *err);
+/* The header at that place of a segment; false: there is none, or it cannot be read. */
+bool dir_header(const plat_fs *fs, const char *dir, uint64_t first_seq, uint64_t offset,
+                spool_header *header);
 gv_status dir_remove(const plat_fs *fs, const char *dir, uint64_t first_seq, gv_error *err);
 
 /* Moves a segment into quarantine/, whole, under a name that is free there. */

@@ -110,22 +110,6 @@ static gv_status find_tail(spool *s, gv_error *err)
     return st == GV_AGAIN ? GV_OK : st;
 }
 
-/* The header at that place. */
-static bool read_header(spool *s, uint64_t segment, uint64_t offset, spool_header *header)
-{
-    const plat_fs *fs = spool_fs(s);
-    uint64_t size;
-    size_t got = 0;
-    int file;
-
-    if (dir_open(fs, s->config.dir, segment, PLAT_READ, &file, &size, NULL) != GV_OK)
-        return false;
-    gv_status st = fs->read_at(fs->ctx, file, offset, s->io.data, SPOOL_HEADER_BYTES, &got, NULL);
-    fs->close(fs->ctx, file);
-    return st == GV_OK &&
-           spool_header_get(gv_span_of(s->io.data, got), header) != SPOOL_HEADER_NONE;
-}
-
 /* Where the cursor says, if the batch that it names is there; else at the very first. */
 static gv_status find_head(spool *s, gv_error *err)
 {
@@ -137,14 +121,13 @@ static gv_status find_head(spool *s, gv_error *err)
     s->read_seq = st == GV_OK ? first_seq : s->next_seq;
     if (st != GV_OK)
         return st == GV_AGAIN ? GV_OK : st;
-    if (c->acked_seq != 0 && read_header(s, c->segment, c->offset, &h) && h.seq == c->acked_seq &&
-        h.header_crc == c->header_crc) {
+    if (cursor_holds(spool_fs(s), s->config.dir, c, &h)) {
         s->head.after = c->segment - 1;
         s->head.start = c->offset + spool_batch_bytes(&h);
         s->read_seq = c->acked_seq + 1;
         s->state.records = s->records_total - (h.records_before + h.meta.records);
         s->state.oldest_ms = h.meta.snapshot.time_ms; /* that of its neighbour, or close to it */
-    } else if (read_header(s, first_seq, 0, &h)) {
+    } else if (dir_header(spool_fs(s), s->config.dir, first_seq, 0, &h)) {
         s->state.records = s->records_total - h.records_before;
         s->state.oldest_ms = h.meta.snapshot.time_ms;
     }

@@ -3,6 +3,7 @@
 #include "schema_auction.h"
 #include "schema_reject.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,10 +30,10 @@ static gv_status open_schemas(scan *s, gv_arena *arena, gv_error *err)
     return status;
 }
 
-static gv_status open_reader(scan *s, bool any_file, gv_error *err)
+static gv_status open_reader(scan *s, gv_error *err)
 {
     spool_reader_config config = {
-        .fs = &s->fs, .dir = s->dir, .payload_bytes = SCAN_PAYLOAD_BYTES, .any_file = any_file
+        .fs = &s->fs, .dir = s->dir, .payload_bytes = SCAN_PAYLOAD_BYTES, .any_file = s->any_file
     };
     gv_arena arena;
 
@@ -54,10 +55,11 @@ gv_status scan_open(scan *s, const char *dir, unsigned way, gv_error *err)
     s->fs = plat_fs_system();
     s->clock = plat_clock_system(0);
     s->dir = dir;
+    s->any_file = (way & SCAN_ANY_FILE) != 0;
     s->bar = bar_open((way & SCAN_PRINTS) != 0);
     if (s->fs.list_dir(s->fs.ctx, dir, look_no_further, NULL, &why) != GV_OK)
         return gv_fail(err, GV_IO, "%s; name the spool's directory with --dir", why.text);
-    return open_reader(s, (way & SCAN_ANY_FILE) != 0, err);
+    return open_reader(s, err);
 }
 
 void scan_close(scan *s)
@@ -116,11 +118,15 @@ gv_status scan_next(scan *s, spool_item *item, gv_error *err)
         gv_error why = { 0, "" };
         gv_status status = spool_reader_next(s->reader, item, &why);
 
+        if (status == GV_OK && s->any_file && strcmp(item->file, "cursor") == 0)
+            continue; /* the spool's note of how far it was read; holds no batches */
         if (status == GV_OK) {
             count(s, item);
             show_progress(s);
             return GV_OK;
         }
+        if (status == GV_IO && why.os_errno == EISDIR)
+            continue; /* among any files; quarantine/ is walked for itself */
         if (status != GV_IO)
             return status == GV_AGAIN ? GV_AGAIN : gv_fail(err, status, "%s", why.text);
         s->counts.unreadable++;

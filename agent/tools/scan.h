@@ -31,6 +31,7 @@ typedef struct {
     plat_fs fs;
     plat_clock clock;
     const char *dir;
+    bool any_file;
     spool_reader *reader;
     schema schemas[SCAN_SCHEMAS];
     const char *texts[SCAN_SCHEMAS];

@@ -1,124 +1,10 @@
-/* What every port of platform/fs.h promises. A port is a row of the table below; the whole suite
- * runs over each one. */
-#include "platform/fs.h"
+/* What every port of platform/fs.h promises of files and names, and what is built on it (platform/fs.c). */
+#include "tests/conformance/fs_ports.h"
 
 #include <errno.h>
-#include <ftw.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-typedef struct {
-    const char *name;
-    plat_fs (*make)(void);
-    void (*unmake)(void);
-    const char *root;      /* an empty directory to work in */
-    const char *full_file; /* every write to it finds the disk full; NULL: the port has none */
-} fs_port;
-
-static char system_root[] = "fs-XXXXXX";
-
-static plat_fs make_system(void)
-{
-    assert_non_null(mkdtemp(system_root));
-    return plat_fs_system();
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static void unmake_system(void)
-{
-    nftw(system_root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const fs_port ports[] = {
-    { "system", make_system, unmake_system, system_root, "/dev/full" },
-};
-
-static const fs_port *port;
-static plat_fs fs;
-static char dir[PLAT_PATH_MAX]; /* fresh for each test */
-
-/* --- helpers ---------------------------------------------------------------------------------- */
-static const char *in(const char *parent, const char *name)
-{
-    static char paths[4][PLAT_PATH_MAX];
-    static int next;
-
-    next = (next + 1) % 4;
-    assert_true(snprintf(paths[next], PLAT_PATH_MAX, "%s/%s", parent, name) < PLAT_PATH_MAX);
-    return paths[next];
-}
-
-static int fresh_directory(void **state)
-{
-    static int count;
-    char name[32];
-
-    (void)state;
-    snprintf(name, sizeof name, "%d", count++);
-    snprintf(dir, sizeof dir, "%s", in(port->root, name));
-    return fs.make_dir(fs.ctx, dir, NULL) == GV_OK ? 0 : -1;
-}
-
-#define OK(call) assert_int_equal(call, GV_OK)
-
-static int opened(const char *path, plat_open_mode mode)
-{
-    gv_error err = { 0 };
-    int file = -1;
-    gv_status status = fs.open(fs.ctx, path, mode, &file, &err);
-
-    assert_string_equal(err.text, "");
-    assert_int_equal(status, GV_OK);
-    return file;
-}
-
-static void put_file(const char *path, const char *text)
-{
-    int file = opened(path, PLAT_CREATE);
-
-    OK(fs.write_at(fs.ctx, file, 0, text, strlen(text), NULL));
-    fs.close(fs.ctx, file);
-}
-
-static void expect_contents(const char *path, const char *text)
-{
-    char buf[256] = "";
-    size_t len = 0;
-
-    OK(plat_fs_load(&fs, path, buf, sizeof buf - 1, &len, NULL));
-    assert_int_equal(len, strlen(text));
-    assert_string_equal(buf, text);
-}
-
-static void expect_missing(const char *path)
-{
-    gv_error err = { 0 };
-    int file;
-
-    assert_int_equal(fs.open(fs.ctx, path, PLAT_READ, &file, &err), GV_IO);
-    assert_int_equal(err.os_errno, ENOENT);
-    assert_non_null(strstr(err.text, path)); /* an error says which file */
-}
-
-static uint64_t size_of(int file)
-{
-    uint64_t bytes = UINT64_MAX;
-
-    OK(fs.size(fs.ctx, file, &bytes, NULL));
-    return bytes;
-}
 
 typedef struct {
     int count;
@@ -316,12 +202,11 @@ static void a_full_disk_is_told_apart(void **state)
     int file;
 
     (void)state;
-    if (!port->full_file)
-        skip();
-    file = opened(port->full_file, PLAT_WRITE);
+    file = opened(port->full(true), PLAT_WRITE);
     assert_int_equal(fs.write_at(fs.ctx, file, 0, "x", 1, &err), GV_FULL);
     assert_int_equal(err.os_errno, ENOSPC);
     fs.close(fs.ctx, file);
+    port->full(false);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -569,7 +454,7 @@ static void replace_leaves_the_old_or_the_new_file_whatever_fails(void **state)
     expect_contents(in(dir, "a"), "the new one");
 }
 
-#define TEST(function) cmocka_unit_test_setup(function, fresh_directory)
+#define TEST(function) cmocka_unit_test_setup(function, fs_fresh_directory)
 
 int main(void)
 {
@@ -597,13 +482,6 @@ int main(void)
         TEST(replace_in_no_directory_says_so),
         TEST(replace_leaves_the_old_or_the_new_file_whatever_fails),
     };
-    int failed = 0;
 
-    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++) {
-        port = &ports[i];
-        fs = port->make();
-        failed += cmocka_run_group_tests_name(port->name, tests, NULL, NULL);
-        port->unmake();
-    }
-    return failed;
+    return fs_ports_run(tests, sizeof tests / sizeof tests[0]);
 }

@@ -492,6 +492,12 @@ disk_double *disk_double_copy(const disk_double *from)
     return disk;
 }
 
+void disk_double_wipe(disk_double *disk)
+{
+    disk_inside_free(disk->in);
+    *disk = (disk_double){ .capacity_bytes = disk->capacity_bytes, .in = disk_inside_new() };
+}
+
 void disk_double_free(disk_double *disk)
 {
     disk_inside_free(disk->in);

@@ -56,6 +56,7 @@ typedef struct disk_double {
 
 disk_double *disk_double_new(uint64_t capacity_bytes);
 disk_double *disk_double_copy(const disk_double *disk); /* open files too */
+void disk_double_wipe(disk_double *disk);               /* as new, of the same capacity */
 void disk_double_free(disk_double *disk);
 
 plat_fs disk_double_table(disk_double *disk);

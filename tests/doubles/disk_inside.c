@@ -1,6 +1,5 @@
 #include "tests/doubles/disk_inside.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -81,7 +81,8 @@ int world_setup(void **state)
     memset(&w, 0, sizeof w);
     w.now = (clock_double){ 1000, WORLD_TIME_S * 1000 };
     w.clock = clock_double_table(&w.now);
-    w.fs = fs_double_table(&w.disk);
+    w.disk = disk_double_new(1 << 20);
+    w.fs = disk_double_table(w.disk);
     log_double_open(&w.said);
     load_schemas();
     w.config = (pipeline_config){
@@ -181,6 +182,7 @@ int world_teardown(void **state)
     free(w.schema_text[1]);
     free(w.schema_memory);
     log_double_close(&w.said);
+    disk_double_free(w.disk);
     return 0;
 }
 
@@ -247,9 +249,9 @@ size_t world_count(batch_kind kind)
 bool world_has_cursor(uint32_t realm)
 {
     char path[64];
-    fs_content unused;
+    gv_span unused;
     snprintf(path, sizeof path, "cursors/eu-%u-0.cursor", realm);
-    return fs_double_read(&w.disk, path, &unused);
+    return disk_double_look(w.disk, path, &unused);
 }
 
 /* --- the ledger ------------------------------------------------------------------------------- */

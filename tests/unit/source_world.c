@@ -153,9 +153,9 @@ void settle(unsigned slot, source_outcome outcome)
 {
     assert_true(w.slots[slot].busy);
     w.slots[slot].busy = false;
-    assert_int_equal(w.disk.renames, w.renames_at_settle); /* no cursor before it is safe */
+    assert_int_equal(w.disk->renames, w.renames_at_settle); /* no cursor before it is safe */
     source_settle(w.source, slot, outcome, "the test says so");
-    w.renames_at_settle = w.disk.renames;
+    w.renames_at_settle = w.disk->renames;
 }
 
 static void on_end(void *ctx, unsigned slot, gv_status status, const gv_error *err)
@@ -182,7 +182,8 @@ int world_setup(void **state)
     memset(&w, 0, sizeof w);
     w.now = (clock_double){ START_MS, INT64_C(1700000000000) };
     w.clock = clock_double_table(&w.now);
-    w.fs = fs_double_table(&w.disk);
+    w.disk = disk_double_new(1 << 20);
+    w.fs = disk_double_table(w.disk);
     w.http = http_open(NULL, &w.clock, 6, "test", NULL);
     http_double_serve(w.http, serve, NULL);
     log_double_open(&w.said);
@@ -219,7 +220,7 @@ void open_source(void)
     const source_events events = { on_open, on_data, on_end, NULL };
     assert_int_equal(source_open(&w.config, w.http, &w.fs, &w.clock, &events, &w.source, &err),
                      GV_OK);
-    w.renames_at_settle = w.disk.renames;
+    w.renames_at_settle = w.disk->renames;
 }
 
 void close_source(void)
@@ -240,6 +241,7 @@ int world_teardown(void **state)
     assert_int_equal(http_double_active(w.http), 0);
     http_close(w.http);
     log_double_close(&w.said);
+    disk_double_free(w.disk);
     return 0;
 }
 
@@ -307,7 +309,7 @@ void save_cursor(int64_t last_modified, const char *etag)
     snprintf(text, sizeof text,
              "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":%lld,\"etag\":\"%s\"}",
              (long long)last_modified, etag);
-    fs_double_write(&w.disk, CURSOR_604, text);
+    disk_double_put(w.disk, CURSOR_604, text, strlen(text));
 }
 
 void watch_realms(const uint32_t *realms, size_t count)

@@ -13,7 +13,7 @@
 
 #include "agent/source/source.h"
 #include "tests/doubles/clock_double.h"
-#include "tests/doubles/fs_double.h"
+#include "tests/doubles/disk_double.h"
 #include "tests/doubles/http_double.h"
 #include "tests/doubles/log_double.h"
 
@@ -44,7 +44,7 @@ typedef struct {
 typedef struct {
     clock_double now;
     plat_clock clock;
-    fs_double disk;
+    disk_double *disk;
     plat_fs fs;
     log_double said;
     http_client *http;

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "agent/source/cursor.h"
-#include "tests/doubles/fs_double.h"
+#include "tests/doubles/disk_double.h"
 #include "tests/doubles/log_double.h"
 
 #include <stdio.h>
@@ -16,24 +16,24 @@
 #define OLD  1404174601
 #define NEW  1404178201
 
-static fs_double *disk;
+static disk_double *disk;
 static plat_fs fs;
 static log_double said;
 
 static int setup(void **state)
 {
     (void)state;
-    disk = calloc(1, sizeof *disk);
-    fs = fs_double_table(disk);
+    disk = disk_double_new(1 << 20);
+    fs = disk_double_table(disk);
     log_double_open(&said);
-    return disk ? 0 : -1;
+    return fs.make_dir(fs.ctx, "state", NULL) == GV_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
     (void)state;
     log_double_close(&said);
-    free(disk);
+    disk_double_free(disk);
     return 0;
 }
 
@@ -84,15 +84,43 @@ static void no_cursor_is_no_cursor_and_not_worth_a_word(void **state)
     assert_int_equal(log_double_count(&said, "cursor"), 0);
 }
 
-static void cursor_that_was_saved_survives_a_power_cut(void **state)
+/* As many as show every block of a small file and every name both lost and kept. */
+#define SEEDS 32
+
+/* Does check() with each state that a power cut may leave. */
+static void after_any_cut(void (*check)(void))
+{
+    disk_double *before = disk;
+    for (int cut = 0; cut < DISK_CUTS; cut++) {
+        for (unsigned seed = 0; seed < SEEDS; seed++) {
+            disk = disk_double_copy(before);
+            fs = disk_double_table(disk);
+            disk_double_cut(disk, (disk_cut)cut, seed);
+            check();
+            disk_double_free(disk);
+        }
+    }
+    disk = before;
+    fs = disk_double_table(disk);
+}
+
+static void expect_old(void)
+{
+    assert_int_equal(loaded().last_modified, OLD);
+}
+
+static void expect_new(void)
+{
+    assert_int_equal(loaded().last_modified, NEW);
+}
+
+static void cursor_that_was_saved_survives_any_power_cut(void **state)
 {
     (void)state;
     save(OLD, "\"old\"");
-    fs_double_power_cut(disk);
-    assert_int_equal(loaded().last_modified, OLD);
+    after_any_cut(expect_old);
     save(NEW, "\"new\"");
-    fs_double_power_cut(disk);
-    assert_int_equal(loaded().last_modified, NEW);
+    after_any_cut(expect_new);
 }
 
 static void expect_old_or_new(void)
@@ -108,30 +136,35 @@ static void expect_old_or_new(void)
 }
 
 /* Fails operation after operation until a run has nothing left to fail. */
-static void any_failing_operation_leaves_the_old_cursor_or_the_new_one(void **state)
+static unsigned fail_each_operation(disk_fault fault)
 {
-    (void)state;
-    unsigned failed = 0;
-    for (unsigned n = 1;; n++) {
+    for (unsigned failed = 0;; failed++) {
         gv_error err = { 0, "" };
         feed f = thrall(NEW, "\"new\"");
         save(OLD, "\"old\"");
-        disk->fail_at = n;
+        disk->fault = fault;
+        disk->fail_at = disk->operations + 1 + failed;
         gv_status st = cursor_save(&fs, "state", &f, &err);
         bool injected = disk->fail_at == 0;
         disk->fail_at = 0;
         if (injected) {
-            failed++;
-            assert_int_equal(st, GV_IO);
+            assert_int_equal(st, fault == DISK_FULL ? GV_FULL : GV_IO);
             assert_true(err.text[0] != '\0');
         }
         expect_old_or_new();
-        fs_double_power_cut(disk);
-        expect_old_or_new();
+        after_any_cut(expect_old_or_new);
         if (!injected)
-            break;
+            return failed;
     }
-    assert_true(failed >= 5); /* open, write, sync, rename, sync_dir */
+}
+
+static void any_failing_operation_leaves_the_old_cursor_or_the_new_one(void **state)
+{
+    (void)state;
+    assert_true(fail_each_operation(DISK_EIO) >= 5); /* open, write, sync, rename, sync_dir */
+    assert_true(fail_each_operation(DISK_FULL) >= 2);
+    assert_true(fail_each_operation(DISK_SHORT_WRITE) >= 2);
+    assert_true(fail_each_operation(DISK_SYNC_LOSES) >= 3);
 }
 
 static void power_cut_at_any_operation_leaves_the_old_cursor_or_the_new_one(void **state)
@@ -142,14 +175,15 @@ static void power_cut_at_any_operation_leaves_the_old_cursor_or_the_new_one(void
     operations = disk->operations;
     save(OLD, "\"old\"");
     operations = disk->operations - operations;
-    for (unsigned n = 1; n <= operations; n++) {
+    for (unsigned n = 1; n <= 2 * operations; n++) {
         gv_error err = { 0, "" };
         feed f = thrall(NEW, "\"new\"");
         save(OLD, "\"old\"");
-        disk->dead_from = n;
+        disk->dead_at = disk->operations + (n + 1) / 2;
+        disk->dead_half = n % 2;
         assert_int_not_equal(cursor_save(&fs, "state", &f, &err), GV_OK);
-        fs_double_power_cut(disk);
-        expect_old_or_new();
+        after_any_cut(expect_old_or_new);
+        disk_double_cut(disk, DISK_KEPT, 0);
     }
 }
 
@@ -172,15 +206,15 @@ static void damaged_cursor_is_set_aside_with_a_warning_and_never_deleted(void **
     };
     (void)state;
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
-        fs_content kept, gone;
-        fs_double_write(disk, PATH, damaged[i]);
+        gv_span kept, gone;
+        disk_double_put(disk, PATH, damaged[i], strlen(damaged[i]));
         feed f = loaded();
         assert_int_equal(f.last_modified, 0);
         assert_string_equal(f.etag, "");
         assert_int_equal(log_double_count(&said, "damaged cursor set aside"), i + 1);
-        assert_false(fs_double_read(disk, PATH, &gone));
-        assert_true(fs_double_read(disk, PATH ".damaged", &kept));
-        assert_true(gv_span_equal(gv_span_of(kept.data, kept.len), gv_span_str(damaged[i])));
+        assert_false(disk_double_look(disk, PATH, &gone));
+        assert_true(disk_double_look(disk, PATH ".damaged", &kept));
+        assert_true(gv_span_equal(kept, gv_span_str(damaged[i])));
         assert_int_equal(loaded().last_modified, 0);
     }
     save(OLD, "");
@@ -196,7 +230,7 @@ static void etag_that_is_too_long_is_damaged(void **state)
         snprintf(text, sizeof text,
                  "{\"version\":1,\"feed\":\"eu/604/0\",\"last_modified\":5,\"etag\":\"%.*s\"}",
                  (int)len, etag);
-        fs_double_write(disk, PATH, text);
+        disk_double_put(disk, PATH, text, strlen(text));
         assert_int_equal(loaded().last_modified, len < HTTP_ETAG_MAX ? 5 : 0);
     }
 }
@@ -204,27 +238,26 @@ static void etag_that_is_too_long_is_damaged(void **state)
 static void cursor_larger_than_any_of_ours_is_damaged(void **state)
 {
     (void)state;
-    fs_content kept;
-    char large[FS_DOUBLE_BYTES];
-    memset(large, ' ', sizeof large - 1);
-    large[sizeof large - 1] = '\0';
-    fs_double_write(disk, PATH, large);
+    gv_span kept;
+    char large[2048];
+    memset(large, ' ', sizeof large);
+    disk_double_put(disk, PATH, large, sizeof large);
     assert_int_equal(loaded().last_modified, 0);
-    assert_true(fs_double_read(disk, PATH ".damaged", &kept));
+    assert_true(disk_double_look(disk, PATH ".damaged", &kept));
 }
 
 /* A card that cannot be read now may be read the next time: nothing is moved. */
 static void unreadable_cursor_stays_where_it_is(void **state)
 {
     (void)state;
-    fs_content kept;
+    gv_span kept;
     save(OLD, "\"old\"");
     for (unsigned n = 1; n <= 3; n++) { /* open, size, read */
-        disk->fail_at = n;
+        disk->fail_at = disk->operations + n;
         assert_int_equal(loaded().last_modified, 0);
         assert_int_equal(log_double_count(&said, "cursor cannot be read"), n);
     }
-    assert_true(fs_double_read(disk, PATH, &kept));
+    assert_true(disk_double_look(disk, PATH, &kept));
     assert_int_equal(loaded().last_modified, OLD);
 }
 
@@ -255,9 +288,10 @@ static void path_that_is_too_long_is_an_error_with_words(void **state)
     feed f = thrall(OLD, "");
     memset(dir, 'd', sizeof dir - 1);
     dir[sizeof dir - 1] = '\0';
+    unsigned before = disk->operations;
     assert_int_equal(cursor_save(&fs, dir, &f, &err), GV_FULL);
     assert_non_null(strstr(err.text, "eu/604/0"));
-    assert_int_equal(disk->operations, 0);
+    assert_int_equal(disk->operations, before);
 }
 
 int main(void)
@@ -266,7 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(saved_cursor_is_loaded_again),
         TEST(no_cursor_is_no_cursor_and_not_worth_a_word),
-        TEST(cursor_that_was_saved_survives_a_power_cut),
+        TEST(cursor_that_was_saved_survives_any_power_cut),
         TEST(any_failing_operation_leaves_the_old_cursor_or_the_new_one),
         TEST(power_cut_at_any_operation_leaves_the_old_cursor_or_the_new_one),
         TEST(damaged_cursor_is_set_aside_with_a_warning_and_never_deleted),

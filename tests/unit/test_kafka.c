@@ -13,6 +13,7 @@
 #define TOPIC    "letters"
 #define REPORTS  64
 #define DEADLINE 30000
+#define ASK_MS   2000
 
 /* --- settings ------------------------------------------------------------------------------------ */
 static const kafka_producer_events no_events;
@@ -459,6 +460,19 @@ static outcome ensure(kafka_producer *p, const char *name, bool create, uint32_t
     return o;
 }
 
+/* A question may be lost with its connection: no answer means to ask again. */
+static outcome ensure_answered(kafka_producer *p, const char *name, bool create)
+{
+    int64_t end = kafka_now_ms() + DEADLINE;
+    outcome o;
+
+    do {
+        assert_true(kafka_now_ms() < end);
+        o = ensure(p, name, create, ASK_MS);
+    } while (o.status == GV_IO);
+    return o;
+}
+
 static void topics_are_checked_and_a_broker_that_is_away_is_no_error(void **state)
 {
     kafka_mock mock = kafka_mock_open(2);
@@ -473,14 +487,14 @@ static void topics_are_checked_and_a_broker_that_is_away_is_no_error(void **stat
     o = ensure(p, TOPIC, false, 100);
     assert_int_equal(o.status, GV_IO);
     kafka_mock_up(&mock);
-    o = ensure(p, TOPIC, false, DEADLINE);
+    o = ensure_answered(p, TOPIC, false);
     assert_int_equal(o.status, GV_OK);
     assert_string_equal(o.err.text, "");
     assert_true(r.link.up);
-    o = ensure(p, "nowhere", false, DEADLINE);
+    o = ensure_answered(p, "nowhere", false);
     assert_int_equal(o.status, GV_INVAL);
     assert_non_null(strstr(o.err.text, "topic nowhere does not exist"));
-    o = ensure(p, "nowhere", true, DEADLINE);
+    o = ensure_answered(p, "nowhere", true);
     assert_int_equal(o.status, GV_OK);
     assert_non_null(strstr(o.err.text, "creates no topics on request"));
     kafka_producer_close(p);

@@ -36,7 +36,7 @@ static void ledger_follows_the_last_acknowledgement_and_the_cursor_the_ledgers(v
     world_settle();
     assert_true(world_has_cursor(604));
     assert_int_equal(world_counts()->snapshots, 1);
-    assert_int_equal(w.disk.renames, 1);
+    assert_int_equal(w.disk->renames, 1);
     assert_false(source_busy(w.source));
     world_expect_proved(r);
     assert_int_equal(log_double_count(&w.said, "snapshot forwarded"), 1);
@@ -80,7 +80,7 @@ static void snapshot_far_larger_than_the_pool_goes_through_whole(void **state)
         world_add((body_spec){ .realm = 604, .rows = 1500, .reject_every = 7, .long_every = 2 });
     for (size_t chunk = 1; chunk < 100000; chunk = chunk * 4 + 3) {
         r->how = (http_answer){ .chunk_bytes = chunk, .chunk_seed = (uint32_t)chunk };
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         world_open();
         world_acknowledge_all(&chance);
         world_expect_proved(r);
@@ -147,7 +147,7 @@ static void starving_lanes_never_wait_for_each_other(void **state)
             r->how.chunk_bytes = 1 + schedule_below(&chance, 9000);
             r->how.chunk_seed = (uint32_t)seed;
         }
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         world_open();
         http_double_pace(w.http, 1 + (unsigned)schedule_below(&chance, 3));
         world_acknowledge_all(&chance);

@@ -37,7 +37,7 @@ static void body_that_breaks_half_way_is_never_proved(void **state)
         r->how.end = ends[i];
         r->cut_at = r->len * 2 / 3;
         r->spoiled = 1;
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         world_open();
         expect_broken_then_whole(r, spec, ends[i] == GV_OK ? "ends too early" : "cut off");
         world_close();
@@ -90,7 +90,7 @@ static void body_of_another_realm_forwards_nothing(void **state)
         wrong.where = wheres[i];
         world_realm *r = world_add(right);
         world_serve(r, wrong);
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         world_open();
         world_acknowledge_all(&chance);
         assert_int_equal(forwarder_double_count(w.forwarder), 0);
@@ -185,7 +185,7 @@ static void stopping_at_any_moment_returns_every_batch(void **state)
             r->how.chunk_bytes = 700;
             r->how.chunk_seed = moment + 1;
         }
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         world_open();
         http_double_pace(w.http, 1);
         for (unsigned i = 0; i < moment; i++) {
@@ -312,7 +312,7 @@ static void row_that_grows_beyond_a_batch_is_a_reject_not_a_broken_snapshot(void
     r->len = n;
     for (size_t kib = PIPELINE_BATCH_BYTES_MIN / 1024; kib <= 128; kib *= 2) {
         w.config.batch_bytes = kib * 1024;
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         world_open();
         world_acknowledge_all(&chance);
         assert_int_equal(world_counts()->snapshots, 1);

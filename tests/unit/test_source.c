@@ -33,7 +33,7 @@ static void restart_asks_with_both_conditions_and_takes_no_for_an_answer(void **
     assert_string_equal(http_call_header(call, "If-None-Match"), "\"abc\"");
     assert_int_equal(counts()->not_modified, 1);
     assert_int_equal(w.opened, 0);
-    assert_int_equal(w.disk.renames, 0);
+    assert_int_equal(w.disk->renames, 0);
 }
 
 static void dates_are_written_as_http_wants_them(void **state)
@@ -62,7 +62,7 @@ static void cursor_is_written_once_a_snapshot_and_only_when_it_is_safe(void **st
     open_source();
     run_for(24 * HOUR);
     assert_in_range(counts()->snapshots, 24, 25);
-    assert_int_equal(w.disk.renames, counts()->snapshots);
+    assert_int_equal(w.disk->renames, counts()->snapshots);
     size_t before = http_double_calls(w.http);
     close_source();
     open_source(); /* a restart continues where it was */
@@ -85,22 +85,23 @@ static void broken_snapshot_moves_no_cursor(void **state)
     run_for(20 * SECOND);
     assert_true(counts()->broken >= 3);
     assert_int_equal(counts()->snapshots, 0);
-    assert_int_equal(w.disk.renames, 0);
+    assert_int_equal(w.disk->renames, 0);
     w.outcome = SETTLE_SAFE;
     run_for(HOUR);
-    assert_int_equal(w.disk.renames, 1);
+    assert_int_equal(w.disk->renames, 1);
 }
 
 static void damaged_cursor_costs_a_fetch_and_is_set_aside(void **state)
 {
     (void)state;
-    fs_content kept;
-    fs_double_write(&w.disk, CURSOR_604, "{\"version\":1,");
+    static const char cut_off[] = "{\"version\":1,";
+    gv_span kept;
+    disk_double_put(w.disk, CURSOR_604, cut_off, strlen(cut_off));
     open_source();
     run_for(SECOND);
     assert_null(http_call_header(call_of("/auctions", 0), "If-Modified-Since"));
     assert_int_equal(counts()->snapshots, 1);
-    assert_true(fs_double_read(&w.disk, CURSOR_604 ".damaged", &kept));
+    assert_true(disk_double_look(w.disk, CURSOR_604 ".damaged", &kept));
 }
 
 static void cursor_that_cannot_be_saved_is_named_and_fetching_goes_on(void **state)
@@ -110,13 +111,13 @@ static void cursor_that_cannot_be_saved_is_named_and_fetching_goes_on(void **sta
     w.hold = true;
     open_source();
     run_for(SECOND);
-    w.disk.fail_at = 1;
+    w.disk->fail_at = w.disk->operations + 1;
     settle(0, SETTLE_SAFE);
     assert_int_equal(log_double_count(&w.said, "cursor not saved"), 1);
     w.hold = false;
     run_for(HOUR);
     assert_int_equal(counts()->snapshots, 2);
-    assert_int_equal(w.disk.renames, 1);
+    assert_int_equal(w.disk->renames, 1);
 }
 
 static void unchanged_body_is_not_read(void **state)
@@ -177,7 +178,7 @@ static void schedule_follows_the_server_whatever_the_wall_clock_says(void **stat
         w.now = (clock_double){ START_MS, walls[i] };
         w.clock = clock_double_table(&w.now);
         w.hourly = true;
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         open_source();
         run_for(3 * DAY);
         assert_int_equal(counts()->snapshots, 73); /* the one that was there, and 72 new ones */

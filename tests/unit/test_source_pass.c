@@ -320,7 +320,7 @@ static void it_can_be_stopped_at_any_moment(void **state)
         w.hold = moment % 2;
         w.starve = moment % 3 == 1;
         w.opened = w.ended = 0;
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         open_source();
         if (moment > 0)
             run_for(3 * (moment - 1));
@@ -352,7 +352,7 @@ static void what_was_whole_when_it_stopped_may_still_become_safe(void **state)
     assert_true(source_busy(w.source));
     settle(0, SETTLE_SAFE);
     assert_false(source_busy(w.source));
-    assert_int_equal(w.disk.renames, 1);
+    assert_int_equal(w.disk->renames, 1);
 }
 
 static void directory_that_cannot_be_made_is_an_error(void **state)
@@ -361,7 +361,7 @@ static void directory_that_cannot_be_made_is_an_error(void **state)
     gv_error err = { 0, "" };
     source *s = NULL;
     const source_events events = { NULL, NULL, NULL, NULL }; /* nothing comes to them */
-    w.disk.fail_at = 1;
+    w.disk->fail_at = w.disk->operations + 1;
     assert_int_equal(source_open(&w.config, w.http, &w.fs, &w.clock, &events, &s, &err), GV_IO);
     assert_null(s);
     assert_true(err.text[0] != '\0');

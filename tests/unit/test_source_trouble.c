@@ -184,7 +184,7 @@ static void body_larger_than_the_cap_is_broken(void **state)
     open_source();
     run_for(100);
     assert_int_equal(counts()->broken, 1);
-    assert_int_equal(w.disk.renames, 0);
+    assert_int_equal(w.disk->renames, 0);
 }
 
 static void receiver_that_does_not_want_it_now_is_asked_again_later(void **state)
@@ -248,7 +248,7 @@ static void no_more_than_so_many_snapshots_at_once_until_they_are_settled(void *
         w.config.max_transfers = limit;
         w.hold = true;
         w.opened = 0;
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         open_source();
         run_for(HOUR);
         assert_int_equal(w.opened, limit);
@@ -330,7 +330,7 @@ static void api_limits_are_kept_whatever_the_server_does(void **state)
         http_close(w.http);
         w.http = http_open(NULL, &w.clock, 6, "test", NULL);
         http_double_serve(w.http, serve_by_chance, &chance);
-        memset(&w.disk, 0, sizeof w.disk);
+        disk_double_wipe(w.disk);
         open_source();
         run_for(6 * HOUR);
         assert_in_range(most_in(SECOND), 2, 3);
