@@ -37,15 +37,12 @@ typedef struct {
     replay_counts *counts;
 } replay;
 
-bool replay_count(const scan *s, const batch *b, replay_counts *counts)
+bool replay_can_send(const scan *s, const batch *b, replay_counts *counts)
 {
-    if (b->kind != BATCH_LEDGER && !scan_schema(s, b->fingerprint)) {
-        counts->other_schema += b->records;
-        return false;
-    }
-    counts->batches++;
-    counts->records[b->kind] += b->records;
-    return true;
+    if (b->kind == BATCH_LEDGER || scan_schema(s, b->fingerprint))
+        return true;
+    counts->other_schema += b->records;
+    return false;
 }
 
 /* --- what the parts tell -------------------------------------------------------------------------- */
@@ -175,7 +172,6 @@ static void close_all(replay *r)
 /* Reads the next batch that can be sent into `held`; GV_AGAIN at the end. */
 static gv_status read_one(replay *r, gv_error *err)
 {
-    replay_counts none = { { 0 }, 0, 0, 0 };
     spool_item item;
     batch found;
 
@@ -183,8 +179,7 @@ static gv_status read_one(replay *r, gv_error *err)
         gv_status status = scan_next_batch(&r->scan, r->filter, &item, &found, err);
         if (status != GV_OK)
             return status;
-    } while (!replay_count(&r->scan, &found, &none));
-    r->counts->other_schema += none.other_schema;
+    } while (!replay_can_send(&r->scan, &found, r->counts));
     batch *b = r->free;
     r->free = b->next;
     batch_start(b, found.kind, &found.snapshot, found.fingerprint);

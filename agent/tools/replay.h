@@ -20,8 +20,8 @@ typedef struct {
     uint64_t other_schema; /* not sent: no schema for them is known here */
 } replay_counts;
 
-/* Counts the batch as one to send, or as one of another schema; whether it can be sent. */
-bool replay_count(const scan *s, const batch *b, replay_counts *counts);
+/* Whether its schema is known here; counts what is left out. */
+bool replay_can_send(const scan *s, const batch *b, replay_counts *counts);
 
 /* GV_OK also when it was stopped, or not all could be read: *is_all says so, stderr how. */
 gv_status replay_run(const gv_config *config, const char *dir, const filter *f,

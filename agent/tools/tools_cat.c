@@ -4,6 +4,7 @@
 #include "agent/tools/print.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 
 /* What this program has no schema for is shown as its bytes. */
@@ -74,6 +75,7 @@ int tools_cat(tools_call *call)
     filter f;
     scan s;
 
+    signal(SIGPIPE, SIG_DFL); /* `| head` ends it quietly */
     if (!tools_take_filter(call, &f) || !tools_words_left(call, 0) || !tools_find_dir(call))
         return CLI_USAGE;
     gv_status status = scan_open(&s, call->dir, SCAN_PRINTS, &err);

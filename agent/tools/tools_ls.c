@@ -165,7 +165,7 @@ static void print_totals(const listing *l, const scan *s)
     tools_quarantine_sum(&s->fs, s->dir, &aside, &aside_bytes);
     if (l->json) {
         printf("%s],\n \"batches\":%" PRIu64 ",\"records\":%" PRIu64 ",\"acked_batches\":%" PRIu64
-               ",\"bytes\":%" PRIu64 ",\"segments\":%" PRIu64 ",\n \"damaged\":%" PRIu64
+               ",\"bytes\":%" PRIu64 ",\"segment_files\":%" PRIu64 ",\n \"damaged\":%" PRIu64
                ",\"foreign\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"quarantine_files\":%" PRIu64
                ",\"quarantine_bytes\":%" PRIu64 ",\n \"oldest\":\"%s\",\"newest\":\"%s\"}\n",
                l->rows ? "\n " : "", c->batches, c->records, c->acked_batches,

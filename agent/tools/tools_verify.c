@@ -131,6 +131,10 @@ static void take_item(verification *v, const spool_item *item)
         tell(v, item, "damaged", err.text);
         return;
     case SPOOL_ITEM_DAMAGE:
+        if (item->has_header) { /* the last ones have none behind them that would tell */
+            follow_count(v, &item->header);
+            v->lost_records += item->header.meta.records;
+        }
         tell(v, item, "damaged", item->has_header ? "its checksum is wrong" : "");
         return;
     case SPOOL_ITEM_FOREIGN:
