@@ -5,6 +5,7 @@ The spools are made by gavel-spool-maker; what ought to be in them is worked out
 import hashlib
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -335,7 +336,7 @@ def config_for(tmp_path, broker):
     return path
 
 
-def test_replay_sends_everything_once_and_ledger_entries_last(tmp_path, whole, broker):
+def test_replay_sends_everything_once(tmp_path, whole, broker):
     before = state_of(whole)
     config = config_for(tmp_path, broker)
     env = {"SOME_ID": "a", "SOME_SECRET": "b"}
@@ -395,3 +396,31 @@ def test_an_empty_spool_is_all_good(tmp_path):
     assert "all good" in spool("verify", "--dir", directory)[0]
     assert json.loads(spool("ls", "--json", "--dir", directory)[0])["snapshots"] == []
     assert lines_of(directory) == []
+
+
+# --- live ones, and terminals -----------------------------------------------------------------------
+
+def test_a_spool_that_is_being_written_is_never_called_damaged(tmp_path):
+    make(tmp_path / "spool", 1, 10)  # so that there is a directory to look at
+    writer = subprocess.Popen([MAKER, tmp_path / "spool", "30", "5000"])
+    seen = []
+    while writer.poll() is None:
+        out, _ = spool("verify", "--dir", tmp_path / "spool")
+        seen.append(int(re.search(r"^(\d+) batches in", out, re.M)[1]))
+    assert writer.returncode == 0
+    out, _ = spool("verify", "--dir", tmp_path / "spool")
+    assert "%d batches in" % (2 + 30 * 127 - 1) in out
+    assert seen == sorted(seen) and 0 < seen[0] < 2 + 30 * 127 - 1
+
+
+def test_a_terminal_sees_how_far_it_is(tmp_path, whole):
+    ours, theirs = pty.openpty()
+    with open(tmp_path / "out", "wb") as out:
+        code = subprocess.run([GAVEL, "spool", "verify", "--dir", whole], stdout=out, stderr=theirs,
+                              timeout=60).returncode
+    os.close(theirs)
+    text = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert code == 0
+    assert re.search(r"\r\[[#.]{20}\] \d+\.\d MB  \d+ batches  \d+ records\x1b\[K", text)
+    assert text.endswith("\r\x1b[K")  # and the line is gone at the end

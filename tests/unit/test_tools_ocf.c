@@ -72,7 +72,8 @@ static void avro_c_reads_every_record_in_order(void **state)
         assert_int_equal(file.records, counts[c]);
 
         assert_int_equal(avro_file_reader("some.avro", &reader), 0);
-        iface = avro_generic_class_from_schema(avro_file_reader_get_writer_schema(reader));
+        avro_schema_t writer = avro_file_reader_get_writer_schema(reader);
+        iface = avro_generic_class_from_schema(writer);
         assert_int_equal(avro_generic_value_new(iface, &value), 0);
         for (size_t i = 0; i < counts[c]; i++) {
             assert_int_equal(avro_file_reader_read_value(reader, &value), 0);
@@ -83,6 +84,7 @@ static void avro_c_reads_every_record_in_order(void **state)
         assert_int_not_equal(avro_file_reader_read_value(reader, &value), 0);
         avro_value_decref(&value);
         avro_value_iface_decref(iface);
+        avro_schema_decref(writer);
         avro_file_reader_close(reader);
     }
     unlink("some.avro");
