@@ -26,6 +26,7 @@ void progress_draw(const source_counts *s, const pipeline_counts *p, const forwa
 
 void progress_end(const source_counts *s, const pipeline_counts *p, const forwarder_status *f)
 {
-    draw(s, p, f, UINT64_MAX - 1000);
+    line.next_ms = 0; /* now, whenever it was drawn last */
+    draw(s, p, f, 0);
     fputc('\n', stderr);
 }

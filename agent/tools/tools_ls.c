@@ -166,11 +166,12 @@ static void print_totals(const listing *l, const scan *s)
     if (l->json) {
         printf("%s],\n \"batches\":%" PRIu64 ",\"records\":%" PRIu64 ",\"acked_batches\":%" PRIu64
                ",\"bytes\":%" PRIu64 ",\"segment_files\":%" PRIu64 ",\n \"damaged\":%" PRIu64
-               ",\"foreign\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"quarantine_files\":%" PRIu64
-               ",\"quarantine_bytes\":%" PRIu64 ",\n \"oldest\":\"%s\",\"newest\":\"%s\"}\n",
+               ",\"foreign\":%" PRIu64 ",\"missing\":%" PRIu64 ",\"strangers\":%" PRIu64
+               ",\"quarantine_files\":%" PRIu64 ",\"quarantine_bytes\":%" PRIu64
+               ",\n \"oldest\":\"%s\",\"newest\":\"%s\"}\n",
                l->rows ? "\n " : "", c->batches, c->records, c->acked_batches,
                spool_reader_bytes(s->reader), l->segments, c->damaged, c->foreign, c->missing,
-               aside, aside_bytes, oldest, newest);
+               spool_reader_strangers(s->reader), aside, aside_bytes, oldest, newest);
         return;
     }
     printf("%s%" PRIu64 " batches with %" PRIu64 " records in %" PRIu64 " segments, %" PRIu64
@@ -180,6 +181,9 @@ static void print_totals(const listing *l, const scan *s)
     printf("damaged places %" PRIu64 ", missing batches %" PRIu64 ", of a newer version %" PRIu64
            "; set aside: %" PRIu64 " files, %" PRIu64 " bytes\n",
            c->damaged, c->missing, c->foreign, aside, aside_bytes);
+    if (spool_reader_strangers(s->reader))
+        printf("%" PRIu64 " files are none of the spool's and were passed over\n",
+               spool_reader_strangers(s->reader));
     printf("oldest snapshot %s, newest %s\n", oldest, newest);
 }
 

@@ -99,6 +99,13 @@ def test_ls_by_segments_says_what_is_acknowledged_and_damaged(tmp_path):
     assert (found["acked_batches"], found["damaged"]) == (3, 1)
 
 
+def test_files_that_are_no_segments_are_counted_and_passed_over(whole):
+    (whole / "holiday.jpg").write_bytes(b"x" * 5000)
+    assert json.loads(spool("ls", "--json", "--dir", whole)[0])["strangers"] == 1
+    assert "1 files are none of the spool's" in spool("ls", "--dir", whole)[0]
+    assert spool("verify", "--dir", whole)[0].endswith("all good\n")
+
+
 def test_the_configuration_says_where_the_spool_is(tmp_path):
     make(tmp_path / "state" / "spool", 1, 10)
     config = tmp_path / "gavel.json"
