@@ -37,10 +37,11 @@ static unsigned stride = 11;
 static unsigned long struck, cuts;
 
 /* --- the sweep --------------------------------------------------------------------------------------- */
-static void cut_and_check(const spool_world *lived, disk_cut cut)
+static void cut_and_check(const spool_world *lived, disk_cut cut, const char *name)
 {
     static spool_world w;
 
+    world_say("%s, cut %d", name, (int)cut);
     world_branch(&w, lived);
     w.may_fail = false;
     disk_double_cut(w.disk, cut, lived->disk->operations);
@@ -49,12 +50,13 @@ static void cut_and_check(const spool_world *lived, disk_cut cut)
 }
 
 /* The disk is well again, in the same life and after a new start. */
-static void goes_on(spool_world *w)
+static void goes_on(spool_world *w, const char *name)
 {
     w->disk->fail_at = 0;
     world_run(w, "c");
-    cut_and_check(w, DISK_LOST);
-    cut_and_check(w, DISK_TRASHED);
+    cut_and_check(w, DISK_LOST, name);
+    cut_and_check(w, DISK_TRASHED, name);
+    world_say("%s, on the same disk", name);
     w->may_fail = false;
     world_run(w, "aac r t");
     world_hold(w, w->damaged_batches <= w->model.damaged, "%llu batches are damaged, the last: %s",
@@ -66,10 +68,12 @@ static void goes_on(spool_world *w)
 /* false: it came to its end before anything failed. */
 static bool fail_at(const scenario *s, disk_fault fault, unsigned at)
 {
+    char name[80];
     spool_world w;
     bool has_struck;
 
-    world_say("%s, %s at operation %u", s->name, fault_names[fault], at);
+    snprintf(name, sizeof name, "%s, %s at operation %u", s->name, fault_names[fault], at);
+    world_say("%s", name);
     world_init(&w, s->quota_bytes);
     w.may_fail = true;
     w.disk->fault = fault;
@@ -77,7 +81,7 @@ static bool fail_at(const scenario *s, disk_fault fault, unsigned at)
     world_open(&w);
     world_run(&w, s->steps);
     has_struck = w.disk->fail_at == 0 || w.disk->operations >= at;
-    goes_on(&w);
+    goes_on(&w, name);
     world_free(&w);
     return has_struck;
 }
