@@ -107,7 +107,7 @@ static void save_cursor(spool *s)
     s->cursor.next_seq = s->committed_seq;
     s->cursor.records_before = s->records_committed;
     /* A hint: when it cannot be saved, batches that were sent may be sent again. */
-    if (cursor_save(spool_fs(s), s->config.dir, &s->cursor, NULL) == GV_OK)
+    if (spool_cursor_save(spool_fs(s), s->config.dir, &s->cursor, NULL) == GV_OK)
         s->cursor_dirty = false;
     s->cursor_at_ms = plat_mono_ms(s->config.clock) + s->config.cursor_ms;
 }
