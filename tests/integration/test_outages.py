@@ -220,7 +220,7 @@ def test_what_was_spooled_survives_a_kill_and_arrives_when_the_broker_is_back(wo
 
 def test_hours_without_a_broker_arrive_in_order_behind_it_and_go_direct_after(world):
     hours = serve(world, 1500, 4)
-    world.configure(spool={"after_ms": 200})
+    world.configure(spool={"after_ms": 2000})
     agent, sink = world.agent(), world.sink()
     agent.wait_log("snapshot forwarded")
     with away(world.services, "kafka"):
