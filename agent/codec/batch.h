@@ -7,7 +7,8 @@
  *     body the Avro record (a ledger entry: JSON)
  * The prefix sits right before the body so that Kafka can send both without a copy.
  *
- * Ownership: a batch belongs to exactly one of: the pool, the transfer that fills it, the forwarder.
+ * Ownership: a batch belongs to exactly one of: the pool, the transfer that fills it, the outlet, the
+ *            forwarder.
  * Threads:   one owner; no locks.
  */
 #ifndef GAVEL_CODEC_BATCH_H
@@ -35,6 +36,7 @@ typedef struct batch {
     uint32_t refused;   /* of the acked ones: those the broker will never take */
     size_t send_offset; /* the forwarder's place in it; set when it is handed over */
     uint8_t send_state; /* the forwarder's, too */
+    uint64_t spool_seq; /* its number in the spool that it was read from; 0: it was not */
     void *owner;        /* whoever filled it; the forwarder never looks */
     struct batch *next; /* in whichever queue holds it */
 } batch;
@@ -62,5 +64,9 @@ gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err);
 
 /* Marks the entry at `offset` acknowledged; counts it once only. */
 void batch_mark_acked(batch *b, size_t offset);
+
+/* Takes the acknowledged entries out, and with them what only concerned sending: the rest is as if it
+ * had never been sent. Nothing of it may be in flight. */
+void batch_drop_acked(batch *b);
 
 #endif
