@@ -11,6 +11,8 @@
 #define SPOOL_DROPS_MAX                                                                            \
     32u /* snapshots whose batches are passed over; the oldest is forgotten first */
 
+#define SPOOL_READ_TRIES 3u /* of one place, before what is there counts as damaged */
+
 /* A batch that was read and waits for its acknowledgement. */
 typedef struct {
     uint64_t seq;
