@@ -10,7 +10,8 @@ void batch_start(batch *b, batch_kind kind, const snapshot_id *snapshot, uint64_
     b->kind = kind;
     b->snapshot = *snapshot;
     b->fingerprint = fingerprint;
-    b->records = b->acked = b->in_flight = 0;
+    b->records = b->acked = b->in_flight = b->refused = 0;
+    b->spool_seq = 0;
     b->next = NULL;
 }
 
@@ -51,6 +52,27 @@ bool batch_next(const batch *b, size_t *offset, batch_entry *entry)
     return true;
 }
 
+gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err)
+{
+    size_t at = 0;
+
+    for (*records = 0; at < payload.len; ++*records) {
+        size_t left = payload.len - at;
+        if (left < BATCH_ENTRY_OVERHEAD)
+            return gv_fail(err, GV_CORRUPT, "batch: it ends within the entry at byte %zu", at);
+        uint32_t head = gv_get_le32(payload.data + at);
+        if (head & ACKED_BIT)
+            return gv_fail(err, GV_CORRUPT, "batch: the entry at byte %zu is marked acknowledged",
+                           at);
+        if (head > left - BATCH_ENTRY_OVERHEAD)
+            return gv_fail(err, GV_CORRUPT,
+                           "batch: the entry at byte %zu says %u bytes, but %zu are left", at,
+                           (unsigned)head, left - BATCH_ENTRY_OVERHEAD);
+        at += BATCH_ENTRY_OVERHEAD + head;
+    }
+    return GV_OK;
+}
+
 void batch_mark_acked(batch *b, size_t offset)
 {
     assert(offset < b->bytes.len);
@@ -61,4 +83,23 @@ void batch_mark_acked(batch *b, size_t offset)
         gv_put_le32(at, head | ACKED_BIT);
         b->acked++;
     }
+}
+
+void batch_drop_acked(batch *b)
+{
+    size_t offset = 0, kept = 0;
+    batch_entry entry;
+
+    assert(b->in_flight == 0);
+    while (batch_next(b, &offset, &entry)) {
+        if (entry.acked)
+            continue;
+        memset(entry.framed, 0, BATCH_PREFIX_BYTES);
+        if (kept != entry.offset)
+            memmove(b->bytes.data + kept, b->bytes.data + entry.offset, offset - entry.offset);
+        kept += offset - entry.offset;
+    }
+    b->bytes.len = kept;
+    b->records -= b->acked;
+    b->acked = 0;
 }

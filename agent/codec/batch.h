@@ -7,13 +7,15 @@
  *     body the Avro record (a ledger entry: JSON)
  * The prefix sits right before the body so that Kafka can send both without a copy.
  *
- * Ownership: a batch belongs to exactly one of: the pool, the transfer that fills it, the forwarder.
+ * Ownership: a batch belongs to exactly one of: the pool, the transfer that fills it, the outlet, the
+ *            forwarder.
  * Threads:   one owner; no locks.
  */
 #ifndef GAVEL_CODEC_BATCH_H
 #define GAVEL_CODEC_BATCH_H
 
 #include "agent/codec/snapshot.h"
+#include "platform/err.h"
 #include "platform/span.h"
 
 #include <stdbool.h>
@@ -34,6 +36,7 @@ typedef struct batch {
     uint32_t refused;   /* of the acked ones: those the broker will never take */
     size_t send_offset; /* the forwarder's place in it; set when it is handed over */
     uint8_t send_state; /* the forwarder's, too */
+    uint64_t spool_seq; /* its number in the spool that it was read from; 0: it was not */
     void *owner;        /* whoever filled it; the forwarder never looks */
     struct batch *next; /* in whichever queue holds it */
 } batch;
@@ -55,7 +58,15 @@ bool batch_append(batch *b, uint64_t key, gv_span body);
 /* Walks the entries: start with *offset = 0; false at the end. */
 bool batch_next(const batch *b, size_t *offset, batch_entry *entry);
 
+/* Whether bytes from outside may become a batch's: whole entries up to the end, none of them marked
+ * acknowledged (nobody would send it, or count it). *records: how many. GV_CORRUPT says where. */
+gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err);
+
 /* Marks the entry at `offset` acknowledged; counts it once only. */
 void batch_mark_acked(batch *b, size_t offset);
+
+/* Takes the acknowledged entries out, and with them what only concerned sending: the rest is as if it
+ * had never been sent. Nothing of it may be in flight. */
+void batch_drop_acked(batch *b);
 
 #endif
