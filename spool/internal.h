@@ -43,6 +43,7 @@ typedef struct {
     uint64_t size;      /* of the file; reserved */
     uint64_t at;        /* where the next batch goes */
     uint64_t committed; /* what is before this is durable */
+    uint64_t last_commit_bytes;
 } tail_segment;
 
 /* The segment that is read. */
