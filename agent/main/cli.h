@@ -24,6 +24,10 @@ cli_config *cli_load(const char *path, config_program program);
 /* The same for a program that runs: problems go to its log. */
 cli_config *cli_reload(const char *path, config_program program);
 
+/* Outside systemd, "credential:NAME" is the file NAME beside the configuration, where the unit's
+ * LoadCredential= has it from. */
+void cli_find_credentials(const char *path);
+
 /* "config check|show|options|reference [--config FILE]"; argv[0] is "config". An exit code. */
 int cli_config_command(int argc, char **argv, config_program program, const char *default_path);
 

@@ -1,6 +1,7 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
 #include "agent/main/cli.h"
+#include "agent/main/setup.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -20,6 +21,7 @@ static int usage(FILE *out)
         "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
         "  run         fetch, forward, and go on for ever (systemd starts this)\n"
         "  once        fetch what is new, forward it, and end\n"
+        "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
         "  config      check | show | options | reference\n"
         "  --version   versions of gavel and its libraries\n"
@@ -130,6 +132,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
         return usage(stdout);
+    if (strcmp(argv[1], "setup") == 0)
+        return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
     if (strcmp(argv[1], "spool") == 0)

@@ -1,16 +1,24 @@
 """Fixtures of the package tests.
 
-Environment: GAVEL_PACKAGES_TLS=1 builds as shipped, with TLS towards Kafka (minutes more, the first time).
+Environment: GAVEL_BUILD (directory of the host's programs, default build/host);
+GAVEL_PACKAGES_TLS=1 builds as shipped, with TLS towards Kafka (minutes more, the first time).
 """
+import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
 import machine
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "tests" / "doubles" / "api"), str(TOP / "tests" / "data")]
+
+from standin_client import StandIn  # noqa: E402  (needs the path above)
+
+BUILD = TOP / os.environ.get("GAVEL_BUILD", "build/host")
 
 
 class Packages:
@@ -55,6 +63,22 @@ def root(tmp_path):
     here = machine.Root(directory)
     yield here
     here.close()
+
+
+@pytest.fixture
+def api(tmp_path):
+    api = StandIn(tmp_path / "api").start()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def servers():
+    process = subprocess.Popen([BUILD / "bin" / "gavel-embedded"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    yield json.loads(process.stdout.readline())
+    process.terminate()
+    process.wait(60)
+    process.stdout.close()
 
 
 def pytest_configure(config):

@@ -1,24 +1,17 @@
 """The systemd units: how much they may do, and that the programs can work with that."""
 import json
-import os
 import pathlib
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 import machine
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TOP / "tests" / "doubles" / "api"), str(TOP / "tests" / "data")]
-
-from standin_client import StandIn  # noqa: E402  (needs the path above)
-
 UNITS = {name: TOP / "board" / "packaging" / name / (name + ".service") for name in ("gavel", "gavel-sink")}
 EXPOSURE_MAX = 1.5
-EMBEDDED = TOP / os.environ.get("GAVEL_BUILD", "build/host") / "bin" / "gavel-embedded"
 WAIT_S = 60
 
 
@@ -63,22 +56,6 @@ def booted(tmp_path):
     here = machine.Booted(directory, bind=[tmp_path])
     yield here
     here.close()
-
-
-@pytest.fixture
-def api(tmp_path):
-    api = StandIn(tmp_path / "api").start()
-    yield api
-    api.stop()
-
-
-@pytest.fixture
-def servers():
-    process = subprocess.Popen([EMBEDDED], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    yield json.loads(process.stdout.readline())
-    process.terminate()
-    process.wait(WAIT_S)
-    process.stdout.close()
 
 
 class Unit:
