@@ -91,7 +91,7 @@ char *printed(const gv_config *config, config_program program)
     FILE *file = open_memstream(&text, &len);
 
     assert_non_null(file);
-    config_print(file, config, program);
+    config_print(file, config, program, CONFIG_PRINT_ORIGINS);
     fclose(file);
     return text;
 }
