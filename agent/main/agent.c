@@ -7,6 +7,9 @@
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/registry.h"
 #include "agent/source/source.h"
+#include "board/board.h"
+#include "board/health.h"
+#include "board/led.h"
 #include "gavel_version.h"
 #include "platform/log.h"
 #include "platform/notify.h"
@@ -40,6 +43,8 @@ typedef struct {
     pipeline *pipeline;
     forwarder *forwarder;
     source *source;
+    health health;
+    led led;
     uint64_t watchdog_ms; /* 0: none */
     uint64_t watchdog_due_ms;
     uint64_t status_due_ms;
@@ -194,14 +199,19 @@ static gv_status open_forwarder(agent *a, gv_error *err)
     return forwarder_open(&config, a->setup.loop, a->setup.clock, &events, &a->forwarder, err);
 }
 
+static gv_status divide_memory(agent *a, const source_config *source_settings, gv_error *err)
+{
+    return budget_divide((size_t)a->config->memory_budget_kib * 1024,
+                         (unsigned)a->config->api_max_transfers,
+                         source_memory_bytes(source_settings), &a->budget, err);
+}
+
 static gv_status open_all(agent *a, gv_error *err)
 {
     gv_status st = name_things(a, err);
     source_config source_settings = make_source_config(a);
     if (st == GV_OK)
-        st = budget_divide((size_t)a->config->memory_budget_kib * 1024,
-                           (unsigned)a->config->api_max_transfers,
-                           source_memory_bytes(&source_settings), &a->budget, err);
+        st = divide_memory(a, &source_settings, err);
     if (st == GV_OK)
         st = open_pipeline(a, err);
     if (st == GV_OK)
@@ -240,11 +250,27 @@ static uint64_t earlier(uint64_t x, uint64_t y)
     return x < y ? x : y;
 }
 
+static void open_board(agent *a)
+{
+    health_config config =
+        health_config_for(a->config->profile, a->setup.fs, a->setup.clock, a->config->state_dir);
+    health_open(&a->health, &config);
+    led_open(&a->led, a->setup.fs, a->config->board_led);
+}
+
+/* Somebody should come and look: nothing goes out, or nothing comes in. */
+static bool is_outage(const agent *a)
+{
+    return !forwarder_state(a->forwarder)->up || source_state(a->source)->feeds_stale > 0;
+}
+
 static void report_status(agent *a, uint64_t now_ms)
 {
     const forwarder_status *f = forwarder_state(a->forwarder);
     const source_counts *s = source_state(a->source);
     char text[512];
+    health_tick(&a->health);
+    led_alarm(&a->led, is_outage(a));
     if (a->watchdog_ms && now_ms >= a->watchdog_due_ms) {
         plat_notify("WATCHDOG=1");
         a->watchdog_due_ms = now_ms + a->watchdog_ms;
@@ -345,6 +371,19 @@ static void log_summary(const agent *a)
            gv_kuint("peak_memory_kib", plat_peak_memory_kib()));
 }
 
+gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err)
+{
+    agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return gv_fail(err, GV_FULL, "no memory for the agent");
+    a->config = config;
+    source_config source_settings = make_source_config(a);
+    gv_status st = divide_memory(a, &source_settings, err);
+    *out = a->budget;
+    free(a);
+    return st;
+}
+
 agent_end agent_run(const agent_setup *setup, gv_error *err)
 {
     agent *a = calloc(1, sizeof *a);
@@ -356,7 +395,9 @@ agent_end agent_run(const agent_setup *setup, gv_error *err)
     a->setup = *setup;
     a->config = setup->config;
     if (open_all(a, err) == GV_OK) {
+        open_board(a);
         end = work(a, err);
+        led_close(&a->led);
         if (setup->progress)
             progress_end(source_state(a->source), pipeline_state(a->pipeline),
                          forwarder_state(a->forwarder));

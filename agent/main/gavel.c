@@ -1,5 +1,6 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
+#include "agent/main/board_command.h"
 #include "agent/main/cli.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -19,6 +20,7 @@ static int usage(FILE *out)
             "  run         fetch, forward, and go on for ever (systemd starts this)\n"
             "  once        fetch what is new, forward it, and end\n"
             "  config      check | show | options | reference\n"
+            "  board       which machine this is, what follows from it, and how it is [--json]\n"
             "  --version   versions of gavel and its libraries\n"
             "  --help      this text\n"
             "Signals: TERM and INT stop when what is under way is acknowledged, HUP reads the\n"
@@ -128,6 +130,8 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "board") == 0)
+        return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");
     bool plain = cli_take_flag(&argc, argv, "--no-progress");
     if (argc != 2)
