@@ -105,6 +105,8 @@ static gv_status open_head(spool *s, gv_error *err)
     }
     if (st != GV_OK)
         return st;
+    if (first_seq != h->after + 1)
+        h->start = 0; /* that segment is gone: acknowledged, or given way */
     *h = (head_segment){ .is_open = true, .first_seq = first_seq, .start = h->start };
     h->walk = (segment_walk){ .fs = spool_fs(s),
                               .file = file,
@@ -270,6 +272,8 @@ gv_status spool_next(spool *s, spool_meta *meta, gv_buf *payload, uint64_t *seq,
             st = set_limits(s, err);
         if (st == GV_OK)
             st = read_one(s, meta, payload, seq, err);
+        if (st == GV_AGAIN)
+            head_retire(s); /* what was dropped does not fill the window */
         if (st != GV_IO) {
             s->read_failures = 0;
         } else if (s->head.first_seq != 0 && ++s->read_failures >= READ_TRIES) {

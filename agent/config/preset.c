@@ -17,7 +17,8 @@ static bool is_decided(const gv_config *config, const char *path, const config_p
 
     for (size_t i = 0; i < count; i++) {
         const config_info *info = config_find(presets[i].path);
-        if (info && in_group(&presets[i], path, len) && config->given[info - config_infos])
+        assert(info);
+        if (in_group(&presets[i], path, len) && config->given[info - config_infos])
             return true;
     }
     return false;
@@ -29,9 +30,7 @@ void config_apply_presets(gv_config *config, const char *profile, const config_p
     config->profile = profile;
     for (size_t i = 0; i < count; i++) {
         const config_info *info = config_find(presets[i].path);
-        if (!info)
-            continue; /* TEMPORARY */
-        assert(info->kind == CONFIG_KIND_INT);
+        assert(info && info->kind == CONFIG_KIND_INT);
         assert(presets[i].value >= info->min && presets[i].value <= info->max);
         if (is_decided(config, presets[i].path, presets, count))
             continue;
