@@ -94,7 +94,7 @@ static void show_says_where_each_value_comes_from(void **state)
 {
     config_case *c =
         on_board("Raspberry Pi 5 Model B Rev 1.0", ", \"kafka\": {\"brokers\": \"a:1\"}");
-    char *text = printed(&c->config, CONFIG_AGENT);
+    char *text = printed(&c->config, CONFIG_AGENT, CONFIG_PRINT_ORIGINS);
     (void)state;
     assert_non_null(strstr(text, "\n    \"brokers\": \"a:1\", // file\n"));
     assert_non_null(strstr(text, "\n    \"budget_kib\": 20480, // profile rpi5\n"));
