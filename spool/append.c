@@ -1,5 +1,6 @@
 #include "spool/internal.h"
 
+#include <errno.h>
 #include <lz4.h>
 
 /* --- segments -------------------------------------------------------------------------------------- */
@@ -56,14 +57,29 @@ static gv_status check_room(const spool *s, uint64_t bytes, gv_error *err)
     return st;
 }
 
+/* What has its name already was given up, or could not be removed when it had just been made: it holds
+ * no promise. */
+static gv_status create_segment(spool *s, int *file, gv_error *err)
+{
+    const plat_fs *fs = spool_fs(s);
+    gv_error why = { 0, "" };
+    uint64_t bytes;
+
+    if (dir_open(fs, s->config.dir, s->next_seq, PLAT_CREATE_NEW, file, &bytes, &why) == GV_OK)
+        return GV_OK;
+    if (why.os_errno != EEXIST)
+        return gv_fail_errno(err, why.os_errno, "no new segment in %s", s->config.dir);
+    segment_away(s, s->next_seq, true); /* all the same, nothing is deleted that is not known */
+    return dir_open(fs, s->config.dir, s->next_seq, PLAT_CREATE_NEW, file, &bytes, err);
+}
+
 /* A new file with room for `size` bytes. Its name is made durable with its first batches: after those a
  * journalling file system has nothing left to write for it. */
 static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
 {
     const plat_fs *fs = spool_fs(s);
     int file;
-    uint64_t ignored;
-    gv_status st = dir_open(fs, s->config.dir, s->next_seq, PLAT_CREATE_NEW, &file, &ignored, err);
+    gv_status st = create_segment(s, &file, err);
 
     if (st != GV_OK)
         return st;

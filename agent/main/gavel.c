@@ -2,6 +2,7 @@
 #include "agent/main/agent.h"
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
+#include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
 
@@ -20,6 +21,7 @@ static int usage(FILE *out)
         "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
         "  run         fetch, forward, and go on for ever (systemd starts this)\n"
         "  once        fetch what is new, forward it, and end\n"
+        "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
         "  config      check | show | options | reference\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
@@ -134,6 +136,8 @@ int main(int argc, char **argv)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)
         return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "spool") == 0)
+        return tools_spool_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");
     bool plain = cli_take_flag(&argc, argv, "--no-progress");
     if (argc != 2)

@@ -105,9 +105,13 @@ static void on_event(void *ctx, const spool_event *event)
 
     world_hold(w, event->text[0] != '\0' && event->file != NULL, "an event without words");
     w->events[event->kind]++;
-    if (event->kind == SPOOL_DAMAGED)
-        w->damaged_batches +=
-            event->last_seq < event->first_seq ? 1 : event->last_seq - event->first_seq + 1;
+    if (event->kind != SPOOL_DAMAGED)
+        return;
+    w->damaged_batches +=
+        event->last_seq < event->first_seq ? 1 : event->last_seq - event->first_seq + 1;
+    snprintf(w->damage, sizeof w->damage, "%llu to %llu in %s: %s",
+             (unsigned long long)event->first_seq, (unsigned long long)event->last_seq, event->file,
+             event->text);
 }
 
 static void connect(spool_world *w)
@@ -234,6 +238,7 @@ gv_status world_append(spool_world *w, uint32_t number)
     gv_status st;
 
     w->model.is[number] |= BATCH_APPENDED;
+    w->model.order[number] = ++w->model.ordinal;
     st = spool_append(w->spool, &meta, world_payload(number), &err);
     world_hold(w, (st == GV_OK) == (err.text[0] == '\0'), "an error without words, or the reverse");
     world_hold(w, st == GV_OK || st == GV_FULL || w->may_fail || world_is_dead(w),
@@ -309,6 +314,7 @@ static bool drop(spool_world *w, spool_policy policy)
     w->model.hour[gap] = (uint8_t)(victim.snapshot.time_ms / HOUR_MS);
     w->model.kind[gap] = SPOOL_GAP;
     w->model.is[gap] = BATCH_APPENDED;
+    w->model.order[gap] = ++w->model.ordinal;
     st = spool_drop(w->spool, &victim, world_payload(gap), &err);
     world_hold(w, st == GV_OK || w->may_fail || world_is_dead(w), "spool_drop: %s", err.text);
     if (st == GV_OK) {
@@ -412,8 +418,9 @@ static uint32_t check_batch(spool_world *w, const spool_meta *meta, gv_span payl
     world_hold(w, seq > w->last_seq, "sequence %llu after %llu", (unsigned long long)seq,
                (unsigned long long)w->last_seq);
     world_hold(w, !w->came[n] || (m->is[n] & BATCH_AGAIN), "batch %u comes twice", n);
-    for (uint32_t i = 0; i < n && has_to_come(m, n); i++)
-        world_hold(w, !has_to_come(m, i) || w->came[i], "batch %u comes before batch %u", n, i);
+    for (uint32_t i = 0; i < m->count && has_to_come(m, n) && !(m->is[n] & BATCH_AGAIN); i++)
+        world_hold(w, m->order[i] >= m->order[n] || !has_to_come(m, i) || w->came[i],
+                   "batch %u comes before batch %u", n, i);
     w->came[n] = true;
     w->last_seq = seq;
     if (seq > m->highest_seq)
@@ -463,11 +470,12 @@ static void read_all(spool_world *w)
     for (unsigned tries = 0; !world_is_dead(w);) {
         bool first = read_next(w);
         bool second = first && read_next(w);
+        bool goes_on = w->window_count > 0;
         if (second)
             acknowledge(w, w->window_count - 1);
         while (w->window_count > 0)
             acknowledge(w, 0);
-        tries = first ? 0 : tries + 1;
+        tries = goes_on ? 0 : tries + 1;
         if (tries > (w->may_fail ? TRIES : 0))
             return;
     }
@@ -534,6 +542,7 @@ static void spoil_first(spool_world *w)
         if (spool_header_get(gv_span_of(content.data + at, SPOOL_ALIGN), &header) ==
             SPOOL_HEADER_OK)
             expect_damage(w, &header);
+    w->model.damaged += WORLD_BATCHES; /* what had already gone behind it is told, too */
     disk_double_unreadable(w->disk, path, 0, content.len);
     w->may_fail = true; /* the reader is told before the segment is given up */
 }
@@ -645,6 +654,7 @@ void world_check(spool_world *w)
     check_goes_on(w);
     world_close(w);
     check_empty(w);
-    world_hold(w, w->damaged_batches <= w->model.damaged, "%llu batches are reported as damaged",
-               (unsigned long long)w->damaged_batches);
+    world_hold(w, w->damaged_batches <= w->model.damaged,
+               "%llu batches are reported as damaged, the last: %s",
+               (unsigned long long)w->damaged_batches, w->damage);
 }

@@ -40,6 +40,8 @@ typedef struct {
     uint8_t is[WORLD_BATCHES];
     uint8_t hour[WORLD_BATCHES]; /* its snapshot */
     uint8_t kind[WORLD_BATCHES];
+    uint32_t order[WORLD_BATCHES]; /* of appending */
+    uint32_t ordinal;
     uint64_t highest_seq; /* that ever came out */
     uint64_t damaged;     /* batches that may be reported as damaged */
 } spool_model;
@@ -65,7 +67,8 @@ typedef struct {
     bool came[WORLD_BATCHES];
     uint64_t last_seq;
     uint64_t events[WORLD_EVENTS]; /* how many of each kind */
-    uint64_t damaged_batches;      /* that the events told */
+    uint64_t damaged_batches;      /* that the events told, and ... */
+    char damage[160];              /* ... what they said */
     bool may_fail;                 /* the disk fails: errors are no news */
 } spool_world;
 

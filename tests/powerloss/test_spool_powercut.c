@@ -146,11 +146,12 @@ static void promised_batch_survives_any_power_cut(void **state)
 /* Operation `fault_at` fails, then the power goes; false: nothing failed, or the scenario was over. */
 static bool fail_then_cut(disk_fault fault, unsigned fault_at, unsigned at)
 {
-    static const char name[] = "the disk has failed before";
+    char name[64];
     spool_world w;
     bool goes_on;
 
-    world_say("%s: fault %d at operation %u, power until %u", name, (int)fault, fault_at, at);
+    snprintf(name, sizeof name, "fault %d at operation %u", (int)fault, fault_at);
+    world_say("%s, until operation %u", name, at);
     world_init(&w, 0);
     w.may_fail = true;
     w.disk->fault = fault;
@@ -160,6 +161,7 @@ static bool fail_then_cut(disk_fault fault, unsigned fault_at, unsigned at)
     world_run(&w, "aac aaac nk aac n aa x aaaaaac nk t r t aac");
     goes_on = world_is_dead(&w);
     w.may_fail = false;
+    w.model.damaged = WORLD_BATCHES; /* what is left of a segment that was given up may look so */
     cut_in_all_ways(&w, name, at);
     world_free(&w);
     return goes_on;
