@@ -64,8 +64,8 @@ static void log_wear(const agent *a, uint64_t now_ms)
 
 static void open_board(agent *a)
 {
-    health_config config = health_config_for(a->config->profile, a->setup.fs, a->setup.clock,
-                                             a->config->state_dir);
+    health_config config =
+        health_config_for(a->config->profile, a->setup.fs, a->setup.clock, a->config->state_dir);
     health_open(&a->health, &config);
     led_open(&a->led, a->setup.fs, a->config->board_led);
 }

@@ -187,10 +187,10 @@ static void explain_expired(const tls_verdict *verdict, const char *clock, const
                             char *text, size_t cap)
 {
     plat_sync sync = plat_clock_sync(verdict->clock);
-    const char *advice =
-        sync == PLAT_SYNC_YES
-            ? "as a time server sets it, the server needs a new certificate"
-            : "check the clock (does NTP work?); if it is right, the server needs a new certificate";
+    const char *advice = sync == PLAT_SYNC_YES
+                             ? "as a time server sets it, the server needs a new certificate"
+                             : "check the clock (does NTP work?); if it is right, the server needs "
+                               "a new certificate";
     snprintf(text, cap, "the certificate was valid until %s, and %s: %s", to, clock, advice);
 }
 
