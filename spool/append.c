@@ -96,19 +96,29 @@ static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
     return GV_OK;
 }
 
+/* Rolling in the middle of what the next commit brings costs a commit of its own; between two commits it
+ * does not. So the segment ends early when the next ones would not all fit, if they are like the last. */
+static bool is_time_to_roll(const spool *s)
+{
+    const tail_segment *t = &s->tail;
+
+    return s->state.pending == 0 && t->at + t->last_commit_bytes > t->size;
+}
+
 /* A segment with room for `bytes` more. When none can be made, nothing is lost yet and nothing that was
  * appended has to come again: GV_FULL, whatever the reason. */
 static gv_status roll(spool *s, uint64_t bytes, bool beyond_quota, gv_error *err)
 {
     uint64_t size = beyond_quota ? SPOOL_SEGMENT_BYTES_MIN : s->config.segment_bytes;
+    bool fits = s->tail.is_open && s->tail.at + bytes <= s->tail.size;
     gv_status st;
 
-    if (s->tail.is_open && s->tail.at + bytes <= s->tail.size)
+    if (fits && (beyond_quota || !is_time_to_roll(s)))
         return GV_OK;
     if (bytes > size)
         size = bytes;
-    if (!beyond_quota && check_room(s, size, err) != GV_OK)
-        return GV_FULL;
+    if (!beyond_quota && check_room(s, size, fits ? NULL : err) != GV_OK)
+        return fits ? GV_OK : GV_FULL;
     st = spool_commit(s, err);
     if (st != GV_OK)
         return st;
@@ -208,6 +218,7 @@ gv_status spool_commit(spool *s, gv_error *err)
     s->state.pending = 0;
     s->committed_seq = s->next_seq;
     s->records_committed = s->records_total;
+    s->tail.last_commit_bytes = s->tail.at - s->tail.committed;
     s->tail.committed = s->tail.at;
     return GV_OK;
 }

@@ -181,7 +181,7 @@ static void begin_life(spool_world *w)
 static void heal(spool_world *w, unsigned tries)
 {
     world_hold(w, tries < TRIES, "the spool does not go on though the disk is well");
-    if (tries >= 2)
+    if (tries >= 2 && w->disk->operations >= w->disk->fail_at)
         w->disk->fail_at = 0;
 }
 
