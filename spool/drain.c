@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#define READ_TRIES 3u /* of one place, before what is there counts as damaged */
-
 static void tell_head(spool *s, spool_event_kind kind, uint64_t first, uint64_t last,
                       uint64_t records, const char *text)
 {
@@ -285,7 +283,7 @@ gv_status spool_next(spool *s, spool_meta *meta, gv_buf *payload, uint64_t *seq,
             head_retire(s); /* what was dropped does not fill the window */
         if (st != GV_IO) {
             s->read_failures = 0;
-        } else if (s->head.first_seq != 0 && ++s->read_failures >= READ_TRIES) {
+        } else if (s->head.first_seq != 0 && ++s->read_failures >= SPOOL_READ_TRIES) {
             s->read_failures = 0;
             give_up_head(s);
             st = GV_AGAIN;

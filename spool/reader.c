@@ -55,7 +55,7 @@ gv_status spool_reader_open(const spool_reader_config *config, spool_reader **ou
     if (st != GV_OK)
         return st;
     if (!config->any_file) {
-        spool_cursor_load(config->fs, config->dir, &cursor);
+        spool_cursor_load(config->fs, config->dir, &cursor, NULL);
         if (spool_cursor_holds(config->fs, config->dir, &cursor, &acked))
             r->acked_seq = cursor.acked_seq;
     }

@@ -129,6 +129,8 @@ static void rest(spool *s)
         return;
     s->cursor_dirty = true;
     save_cursor(s);
+    if (s->cursor_dirty)
+        return; /* without it sequences would begin again */
     if (is_used)
         tail_seal(s);
     if (s->head.is_open)
