@@ -37,6 +37,7 @@ typedef struct {
 /* The segment that is written. */
 typedef struct {
     bool is_open;
+    bool is_gaps; /* it holds gap entries alone */
     int file;
     uint64_t first_seq;
     uint64_t size;      /* of the file; reserved */
