@@ -53,8 +53,9 @@ class Agent:
         self.quota_mib = 2 * args.backlog_mib + 64
 
     def run(self, broker, good=(0,)):
+        patience = {"after_ms": 500} if broker is NoBroker else {}  # who is there may answer late
         write_config(self.config, self.api, broker, [FIRST_REALM], state_dir=str(self.state),
-                     spool={"after_ms": 500, "reserve_mib": 0, "quota_mib": self.quota_mib})
+                     spool={"reserve_mib": 0, "quota_mib": self.quota_mib, **patience})
         return run_gavel(self.gavel, self.config, good)[0]
 
 
