@@ -32,7 +32,7 @@ static bool get_slot(const uint8_t *p, spool_cursor *c)
                          .next_seq = gv_get_le64(p + AT_NEXT),
                          .records_before = gv_get_le64(p + AT_RECORDS_BEFORE),
                          .header_crc = gv_get_le32(p + AT_HEADER_CRC) };
-    return true;
+    return c->acked_seq < SPOOL_SEQ_LIMIT && c->next_seq <= SPOOL_SEQ_LIMIT;
 }
 
 static void put_slot(const spool_cursor *c, uint8_t *p)

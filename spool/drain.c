@@ -188,11 +188,12 @@ static void on_damage(spool *s, const segment_item *item, const char *text)
     if (item->last_seq < first)
         return; /* behind it nothing is missing */
     skip_to(s, first);
+    s->head.is_damaged =
+        true; /* torn or not: what its headers cannot tell, somebody may want to look at */
     if (item->promised_below != 0 && first >= item->promised_below) {
         tell_head(s, SPOOL_TORN, first, item->last_seq, 0,
                   "half written when the power went; it was not yet promised");
     } else {
-        s->head.is_damaged = true;
         tell_head(s, SPOOL_DAMAGED, first, item->last_seq, records, text);
     }
     pass_over(s, item->last_seq, records);
