@@ -21,11 +21,11 @@ static gv_status name_things(agent *a, gv_error *err)
     if (status != GV_OK)
         return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
-        snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX ||
-        snprintf(a->spool_dir, PLAT_PATH_MAX, "%s/spool", c->state_dir) >= PLAT_PATH_MAX)
+        snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX)
         return gv_fail(err, GV_INVAL, "state_dir is too long");
-    if (c->spool_dir[0])
-        snprintf(a->spool_dir, PLAT_PATH_MAX, "%s", c->spool_dir);
+    status = cli_spool_dir(c, a->spool_dir, err);
+    if (status != GV_OK)
+        return status;
     return a->fs.make_dir(a->fs.ctx, c->state_dir, err);
 }
 

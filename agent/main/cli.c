@@ -225,3 +225,13 @@ gv_status cli_name_topics(const gv_config *c, cli_topics *out, gv_error *err)
     out->shapes[BATCH_LEDGER].retention_ms = out->shapes[BATCH_LEDGER].retention_mib = -1;
     return GV_OK;
 }
+
+gv_status cli_spool_dir(const gv_config *c, char path[PLAT_PATH_MAX], gv_error *err)
+{
+    int len = c->spool_dir[0] ? snprintf(path, PLAT_PATH_MAX, "%s", c->spool_dir)
+                              : snprintf(path, PLAT_PATH_MAX, "%s/spool", c->state_dir);
+    if (len >= PLAT_PATH_MAX)
+        return gv_fail(err, GV_INVAL, "%s is too long",
+                       c->spool_dir[0] ? "spool.dir" : "state_dir");
+    return GV_OK;
+}

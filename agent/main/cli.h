@@ -53,6 +53,9 @@ typedef struct {
 
 gv_status cli_name_topics(const gv_config *config, cli_topics *out, gv_error *err);
 
+/* Where the spool is: spool.dir, or below state_dir. */
+gv_status cli_spool_dir(const gv_config *config, char path[PLAT_PATH_MAX], gv_error *err);
+
 /* NULL for "", as most contracts want "not set". */
 static inline const char *cli_or_null(const char *text)
 {
