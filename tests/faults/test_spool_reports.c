@@ -216,6 +216,57 @@ static void files_of_others_are_left_alone(void **state)
         assert_true(gv_span_equal(content_of(names[i]), gv_span_str(names[i])));
 }
 
+/* --- segments that cannot be opened ------------------------------------------------------------------- */
+/* Reads once; opening the segment fails, and what follows, too, when the disk is dead. */
+static void read_in_vain(bool dead)
+{
+    static uint8_t room[WORLD_PAYLOAD];
+    gv_buf payload = gv_buf_of(room, sizeof room);
+    spool_meta meta;
+    uint64_t seq;
+    unsigned at = w.disk->operations + 2; /* behind the list of the directory */
+
+    w.disk->fail_at = dead ? 0 : at;
+    w.disk->dead_at = dead ? at : 0;
+    gv_status st = spool_next(w.spool, &meta, &payload, &seq, NULL);
+    assert_int_not_equal(st, GV_OK);
+    w.disk->fail_at = w.disk->dead_at = 0;
+}
+
+/* Four in a segment that is given up, and what comes after them. */
+static void first_four_are_given_up(void)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        w.model.is[i] |= BATCH_DAMAGED;
+}
+
+static void segment_that_cannot_be_opened_costs_no_batch_of_another(void **state)
+{
+    (void)state;
+    live("the disk dies while a segment is given up", "aaaac x aaac");
+    first_four_are_given_up();
+    read_in_vain(false);
+    read_in_vain(false);
+    read_in_vain(true);
+    world_drain(&w);
+    for (uint32_t i = 4; i < 7; i++)
+        assert_int_equal(w.came[i], true);
+    world_close(&w);
+}
+
+static void written_segment_that_could_not_be_opened_is_read_on(void **state)
+{
+    (void)state;
+    live("the written segment cannot be opened", "aaaac");
+    first_four_are_given_up();
+    read_in_vain(false);
+    read_in_vain(false);
+    read_in_vain(false);
+    world_run(&w, "aac r");
+    assert_int_equal(w.came[4] && w.came[5], true);
+    world_close(&w);
+}
+
 /* --- acknowledgements and room ----------------------------------------------------------------------- */
 static void saved_acknowledgement_survives_a_power_cut(void **state)
 {
@@ -261,6 +312,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_segment_does_not_stop_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(full_disk_does_not_stop_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_others_are_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(segment_that_cannot_be_opened_costs_no_batch_of_another,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(written_segment_that_could_not_be_opened_is_read_on, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(saved_acknowledgement_survives_a_power_cut, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(giving_way_makes_room_however_long_nobody_reads, setup,
