@@ -282,6 +282,30 @@ static void saved_acknowledgement_survives_a_power_cut(void **state)
     world_close(&w);
 }
 
+/* The power goes at each operation of the second save. */
+static void half_saved_cursor_leaves_the_one_before(void **state)
+{
+    static spool_world cut;
+
+    (void)state;
+    for (unsigned at = 1; at <= 6; at++)
+        for (unsigned seed = 0; seed < 20; seed++) {
+            live("the cursor is being saved", "aaac nkt nk");
+            w.disk->dead_at = w.disk->operations + at;
+            world_run(&w, "t");
+            world_abandon(&w);
+            world_branch(&cut, &w);
+            disk_double_cut(cut.disk, DISK_TRASHED, seed);
+            world_open(&cut);
+            world_drain(&cut);
+            assert_int_equal(cut.came[0], false);
+            world_close(&cut);
+            world_free(&w);
+            world_init(&w, 0);
+        }
+    world_free(&cut);
+}
+
 /* Nothing is read for so long that every segment was written after something had been dropped. */
 static void giving_way_makes_room_however_long_nobody_reads(void **state)
 {
@@ -319,6 +343,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(saved_acknowledgement_survives_a_power_cut, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(half_saved_cursor_leaves_the_one_before, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_way_makes_room_however_long_nobody_reads, setup,
                                         teardown),
     };
