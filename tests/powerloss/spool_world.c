@@ -427,6 +427,9 @@ static uint32_t check_batch(spool_world *w, const spool_meta *meta, gv_span payl
     world_hold(w, gv_span_equal(payload, payload_of(w, n)), "batch %u has another payload", n);
     world_hold(w, seq > w->last_seq, "sequence %llu after %llu", (unsigned long long)seq,
                (unsigned long long)w->last_seq);
+    for (uint32_t i = 0; i < w->pending_count; i++)
+        world_hold(w, w->pending[i] != n || (m->is[n] & BATCH_AGAIN),
+                   "batch %u comes before it is committed", n);
     world_hold(w, !w->came[n] || (m->is[n] & BATCH_AGAIN), "batch %u comes twice", n);
     for (uint32_t i = 0; i < m->count && has_to_come(m, n) && !(m->is[n] & BATCH_AGAIN); i++)
         world_hold(w, m->order[i] >= m->order[n] || !has_to_come(m, i) || w->came[i],
