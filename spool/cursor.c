@@ -48,7 +48,7 @@ static void put_slot(const spool_cursor *c, uint8_t *p)
     gv_put_le32(p + AT_CRC, spool_crc32c(0, gv_span_of(p, AT_CRC)));
 }
 
-void cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out)
+void spool_cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out)
 {
     char path[PLAT_PATH_MAX];
     uint8_t slot[SLOT_BYTES];
@@ -67,7 +67,8 @@ void cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out)
     fs->close(fs->ctx, file);
 }
 
-bool cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *c, spool_header *acked)
+bool spool_cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *c,
+                        spool_header *acked)
 {
     return c->acked_seq != 0 && dir_header(fs, dir, c->segment, c->offset, acked) &&
            acked->seq == c->acked_seq && acked->header_crc == c->header_crc;
@@ -92,7 +93,7 @@ static gv_status open_file(const plat_fs *fs, const char *dir, int *file, gv_err
     return st == GV_OK ? fs->sync_dir(fs->ctx, dir, err) : st;
 }
 
-gv_status cursor_save(const plat_fs *fs, const char *dir, spool_cursor *cursor, gv_error *err)
+gv_status spool_cursor_save(const plat_fs *fs, const char *dir, spool_cursor *cursor, gv_error *err)
 {
     uint8_t slot[SLOT_BYTES];
     int file = -1;

@@ -20,13 +20,14 @@ typedef struct {
 } spool_cursor;
 
 /* The newest that is whole; all zero when there is none. */
-void cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out);
+void spool_cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out);
 
 /* Whether the batch that it names as acknowledged is there; its header then. */
-bool cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *cursor,
-                  spool_header *acked);
+bool spool_cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *cursor,
+                        spool_header *acked);
 
 /* Writes the older slot and makes it durable; counts up. */
-gv_status cursor_save(const plat_fs *fs, const char *dir, spool_cursor *cursor, gv_error *err);
+gv_status spool_cursor_save(const plat_fs *fs, const char *dir, spool_cursor *cursor,
+                            gv_error *err);
 
 #endif

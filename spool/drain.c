@@ -105,6 +105,8 @@ static gv_status open_head(spool *s, gv_error *err)
     }
     if (st != GV_OK)
         return st;
+    if (first_seq != h->after + 1)
+        h->start = 0; /* that segment is gone: acknowledged, or given way */
     *h = (head_segment){ .is_open = true, .first_seq = first_seq, .start = h->start };
     h->walk = (segment_walk){ .fs = spool_fs(s),
                               .file = file,

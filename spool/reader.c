@@ -54,8 +54,8 @@ gv_status spool_reader_open(const spool_reader_config *config, spool_reader **ou
     if (st != GV_OK)
         return st;
     if (!config->any_file) {
-        cursor_load(config->fs, config->dir, &cursor);
-        if (cursor_holds(config->fs, config->dir, &cursor, &acked))
+        spool_cursor_load(config->fs, config->dir, &cursor);
+        if (spool_cursor_holds(config->fs, config->dir, &cursor, &acked))
             r->acked_seq = cursor.acked_seq;
     }
     *out = r;

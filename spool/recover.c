@@ -121,7 +121,7 @@ static gv_status find_head(spool *s, gv_error *err)
     s->read_seq = st == GV_OK ? first_seq : s->next_seq;
     if (st != GV_OK)
         return st == GV_AGAIN ? GV_OK : st;
-    if (cursor_holds(spool_fs(s), s->config.dir, c, &h)) {
+    if (spool_cursor_holds(spool_fs(s), s->config.dir, c, &h)) {
         s->head.after = c->segment - 1;
         s->head.start = c->offset + spool_batch_bytes(&h);
         s->read_seq = c->acked_seq + 1;
@@ -162,7 +162,7 @@ gv_status spool_recover(spool *s, gv_error *err)
     if (dir_look_quarantine(spool_fs(s), s->config.dir, &s->state.quarantine_bytes, oldest) !=
         GV_OK)
         s->state.quarantine_bytes = 0; /* unreadable: it is not needed */
-    cursor_load(spool_fs(s), s->config.dir, &s->cursor);
+    spool_cursor_load(spool_fs(s), s->config.dir, &s->cursor);
     s->next_seq = s->cursor.next_seq > 1 ? s->cursor.next_seq : 1;
     s->records_total = s->cursor.records_before;
     st = find_tail(s, err);

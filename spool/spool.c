@@ -107,7 +107,7 @@ static void save_cursor(spool *s)
     s->cursor.next_seq = s->committed_seq;
     s->cursor.records_before = s->records_committed;
     /* A hint: when it cannot be saved, batches that were sent may be sent again. */
-    if (cursor_save(spool_fs(s), s->config.dir, &s->cursor, NULL) == GV_OK)
+    if (spool_cursor_save(spool_fs(s), s->config.dir, &s->cursor, NULL) == GV_OK)
         s->cursor_dirty = false;
     s->cursor_at_ms = plat_mono_ms(s->config.clock) + s->config.cursor_ms;
 }
@@ -118,8 +118,14 @@ static void rest(spool *s)
     tail_segment *t = &s->tail;
     bool is_used = t->is_open && t->committed > 0;
 
-    if (s->state.pending > 0 || s->window_count > 0 || s->read_seq < s->committed_seq ||
-        (!is_used && !s->head.is_open))
+    if (s->state.pending > 0 || s->window_count > 0 || s->read_seq < s->committed_seq)
+        return;
+    s->state.batches = s->state.unread = s->state.records = 0;
+    s->state.oldest_ms = 0;
+    s->thin_level = 1;
+    s->thin_after = 0;
+    s->drop_count = s->hole_count = 0;
+    if (!is_used && !s->head.is_open)
         return;
     s->cursor_dirty = true;
     save_cursor(s);
@@ -131,11 +137,6 @@ static void rest(spool *s)
         s->head.after = t->first_seq;
         segment_away(s, t->first_seq, false);
     }
-    s->state.batches = s->state.unread = s->state.records = 0;
-    s->state.oldest_ms = 0;
-    s->thin_level = 1;
-    s->thin_after = 0;
-    s->drop_count = s->hole_count = 0;
 }
 
 uint64_t spool_tick(spool *s)

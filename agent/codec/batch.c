@@ -10,7 +10,8 @@ void batch_start(batch *b, batch_kind kind, const snapshot_id *snapshot, uint64_
     b->kind = kind;
     b->snapshot = *snapshot;
     b->fingerprint = fingerprint;
-    b->records = b->acked = b->in_flight = 0;
+    b->records = b->acked = b->in_flight = b->refused = 0;
+    b->spool_seq = 0;
     b->next = NULL;
 }
 
@@ -61,4 +62,40 @@ void batch_mark_acked(batch *b, size_t offset)
         gv_put_le32(at, head | ACKED_BIT);
         b->acked++;
     }
+}
+
+void batch_drop_acked(batch *b)
+{
+    size_t offset = 0, kept = 0;
+    batch_entry entry;
+
+    assert(b->in_flight == 0);
+    while (batch_next(b, &offset, &entry)) {
+        if (entry.acked)
+            continue;
+        memset(entry.framed, 0, BATCH_PREFIX_BYTES);
+        if (kept != entry.offset)
+            memmove(b->bytes.data + kept, b->bytes.data + entry.offset, offset - entry.offset);
+        kept += offset - entry.offset;
+    }
+    b->bytes.len = kept;
+    b->records -= b->acked;
+    b->acked = 0;
+}
+
+bool batch_check(gv_span bytes, uint32_t *records)
+{
+    *records = 0;
+    while (bytes.len > 0) {
+        if (bytes.len < BATCH_ENTRY_OVERHEAD)
+            return false;
+        size_t body_len =
+            gv_get_le32(bytes.data); /* with the bit of an acknowledged one: too long */
+        if (body_len > bytes.len - BATCH_ENTRY_OVERHEAD)
+            return false;
+        bytes.data += BATCH_ENTRY_OVERHEAD + body_len;
+        bytes.len -= BATCH_ENTRY_OVERHEAD + body_len;
+        (*records)++;
+    }
+    return true;
 }

@@ -7,7 +7,8 @@
  *     body the Avro record (a ledger entry: JSON)
  * The prefix sits right before the body so that Kafka can send both without a copy.
  *
- * Ownership: a batch belongs to exactly one of: the pool, the transfer that fills it, the forwarder.
+ * Ownership: a batch belongs to exactly one of: the pool, the transfer that fills it, the outlet, the
+ *            forwarder.
  * Threads:   one owner; no locks.
  */
 #ifndef GAVEL_CODEC_BATCH_H
@@ -34,6 +35,7 @@ typedef struct batch {
     uint32_t refused;   /* of the acked ones: those the broker will never take */
     size_t send_offset; /* the forwarder's place in it; set when it is handed over */
     uint8_t send_state; /* the forwarder's, too */
+    uint64_t spool_seq; /* its number in the spool that it was read from; 0: it was not */
     void *owner;        /* whoever filled it; the forwarder never looks */
     struct batch *next; /* in whichever queue holds it */
 } batch;
@@ -57,5 +59,13 @@ bool batch_next(const batch *b, size_t *offset, batch_entry *entry);
 
 /* Marks the entry at `offset` acknowledged; counts it once only. */
 void batch_mark_acked(batch *b, size_t offset);
+
+/* Takes the acknowledged entries out, and with them what only concerned sending: the rest is as if it
+ * had never been sent. Nothing of it may be in flight. */
+void batch_drop_acked(batch *b);
+
+/* Whether bytes from outside are whole entries, none of them acknowledged; *records: how many. Only
+ * such may be walked through. */
+bool batch_check(gv_span bytes, uint32_t *records);
 
 #endif

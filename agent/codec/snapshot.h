@@ -8,6 +8,7 @@
 #ifndef GAVEL_CODEC_SNAPSHOT_H
 #define GAVEL_CODEC_SNAPSHOT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SNAPSHOT_TEXT_MAX 64 /* longest text form with its NUL, rounded up */
@@ -18,6 +19,8 @@ typedef struct {
     uint32_t house;
     int64_t time_ms; /* since 1970-01-01 UTC; whole seconds */
 } snapshot_id;
+
+bool snapshot_equal(const snapshot_id *a, const snapshot_id *b);
 
 /* Writes the text form, NUL-terminated. */
 void snapshot_format(const snapshot_id *id, char text[SNAPSHOT_TEXT_MAX]);

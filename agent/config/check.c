@@ -112,6 +112,15 @@ static void check_order(config_reading *r, config_option low, config_option high
                        (long long)min, path_of(high), (long long)max);
 }
 
+static void check_spool(config_reading *r, const gv_config *c)
+{
+    check_order(r, CONFIG_OPTION_spool_quarantine_mib, CONFIG_OPTION_spool_quota_mib);
+    if (c->spool_segment_kib > c->spool_quota_mib * 1024)
+        config_problem(r, GV_INVAL, path_of(CONFIG_OPTION_spool_segment_kib),
+                       "%lld KiB are more than spool.quota_mib, which is %lld MiB",
+                       (long long)c->spool_segment_kib, (long long)c->spool_quota_mib);
+}
+
 static bool has_secret(const gv_config *c, config_option option)
 {
     return c->references[option] != NULL;
@@ -192,6 +201,7 @@ void config_check(config_reading *r)
     check_order(r, CONFIG_OPTION_api_late_poll_min_ms, CONFIG_OPTION_api_late_poll_max_ms);
     check_order(r, CONFIG_OPTION_api_retry_min_ms, CONFIG_OPTION_api_retry_max_ms);
     check_order(r, CONFIG_OPTION_registry_retry_min_ms, CONFIG_OPTION_registry_retry_max_ms);
+    check_spool(r, c);
     check_kafka_login(r, c);
     check_registry_login(r, c);
     if (r->reader->program & CONFIG_AGENT)

@@ -36,11 +36,12 @@
 typedef enum { CONFIG_AGENT = 1, CONFIG_SINK = 2, CONFIG_BOTH = 3 } config_program;
 
 /* The choices of the ENUM options, in the table's order (which is also that of kafka_security,
- * registry_strategy, gv_log_level and gv_log_format). */
+ * registry_strategy, gv_log_level, gv_log_format and outlet_policy). */
 enum { CONFIG_PLAINTEXT, CONFIG_SSL, CONFIG_SASL_PLAINTEXT, CONFIG_SASL_SSL };
 enum { CONFIG_SASL_PLAIN, CONFIG_SASL_SCRAM_SHA_256, CONFIG_SASL_SCRAM_SHA_512 };
 enum { CONFIG_SUBJECT_TOPIC, CONFIG_SUBJECT_RECORD, CONFIG_SUBJECT_TOPIC_RECORD };
 enum { CONFIG_STORE_MONGODB, CONFIG_STORE_SQLITE };
+enum { CONFIG_SPOOL_PAUSE, CONFIG_SPOOL_DROP_OLDEST, CONFIG_SPOOL_THIN };
 enum { CONFIG_REGION_US, CONFIG_REGION_EU, CONFIG_REGION_KR, CONFIG_REGION_TW };
 enum { CONFIG_RETAIL, CONFIG_CLASSIC, CONFIG_CLASSIC1X, CONFIG_CLASSICANN };
 

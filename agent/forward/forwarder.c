@@ -1,4 +1,4 @@
-#include "agent/forward/forwarder.h"
+#include "agent/forward/internal.h"
 
 #include "platform/log.h"
 
@@ -8,37 +8,6 @@
 #include <string.h>
 
 #define TOPICS_TIMEOUT_MS 10000
-#define KEY_MAX           SNAPSHOT_TEXT_MAX
-
-/* batch.send_state: */
-enum {
-    SEND_AGAIN = 1, /* some entry failed: start over when nothing of the batch is under way */
-    SEND_ALONE = 2  /* ... one by one, to find the entry the broker does not take */
-};
-
-struct forwarder {
-    forwarder_config config;
-    plat_loop *loop;
-    const plat_clock *clock;
-    forwarder_events events;
-    kafka_producer *producer; /* NULL while a new one is due */
-    batch *first;
-    batch **last_next;
-    batch *recent;         /* where the last delivery report belonged */
-    uint32_t in_flight;    /* of all batches */
-    size_t alone_until;    /* of the first batch with SEND_ALONE: beyond, it is sent as usual */
-    bool is_new;           /* something was submitted since the last look */
-    bool is_fatal;         /* the producer must go */
-    bool link_up;          /* a broker is connected */
-    unsigned denied_kinds; /* bits: kinds whose topic cannot be written, as was seen last */
-    bool topics_ready;     /* were found there; unset again by an error that says otherwise */
-    bool topics_asked;     /* an answer is due */
-    uint64_t topics_at_ms; /* when to ask, if not ready */
-    uint64_t open_at_ms;   /* when to make a producer, if there is none */
-    uint64_t send_at_ms;   /* not earlier, after a failure */
-    uint32_t backoff_ms;   /* 0 after a success */
-    forwarder_status status;
-};
 
 /* --- back-off ------------------------------------------------------------------------------------ */
 
@@ -59,7 +28,7 @@ static uint64_t retry_at(forwarder *f, kafka_failure failure)
     return now + f->backoff_ms;
 }
 
-static void pause_after(forwarder *f, kafka_failure failure)
+void forwarder_pause(forwarder *f, kafka_failure failure)
 {
     f->send_at_ms = retry_at(f, failure);
     if ((failure == KAFKA_NO_TOPIC || failure == KAFKA_DENIED) && f->config.ensure_count) {
@@ -71,7 +40,7 @@ static void pause_after(forwarder *f, kafka_failure failure)
 }
 
 /* --- what the producer tells ---------------------------------------------------------------------- */
-static void set_state(forwarder *f, bool up, kafka_failure failure, const char *text)
+void forwarder_tell(forwarder *f, bool up, kafka_failure failure, const char *text)
 {
     bool is_news = f->status.up != up || strcmp(f->status.text, text) != 0;
 
@@ -86,7 +55,7 @@ static void set_state(forwarder *f, bool up, kafka_failure failure, const char *
 static void settle(forwarder *f)
 {
     if (!f->status.up && f->link_up && f->topics_ready && f->denied_kinds == 0)
-        set_state(f, true, KAFKA_RETRY, "a broker answers");
+        forwarder_tell(f, true, KAFKA_RETRY, "a broker answers");
 }
 
 static void on_state(void *ctx, bool up, kafka_failure failure, const char *text)
@@ -98,9 +67,9 @@ static void on_state(void *ctx, bool up, kafka_failure failure, const char *text
         settle(f);
         return;
     }
-    set_state(f, false, failure, text);
+    forwarder_tell(f, false, failure, text);
     if (failure == KAFKA_FATAL)
-        pause_after(f, KAFKA_FATAL);
+        forwarder_pause(f, KAFKA_FATAL);
     if (f->config.ensure_count) { /* it may come back as another, or as an empty one */
         f->topics_ready = false;
         f->topics_at_ms = 0;
@@ -122,7 +91,7 @@ static void on_topics(void *ctx, gv_status status, const gv_error *err)
     f->topics_at_ms = plat_mono_ms(f->clock) +
                       (status == GV_INVAL ? f->config.retry_max_ms : f->config.retry_min_ms);
     if (status == GV_INVAL || f->link_up) /* else it is known why nobody answers */
-        set_state(f, false, status == GV_INVAL ? KAFKA_DENIED : KAFKA_RETRY, err->text);
+        forwarder_tell(f, false, status == GV_INVAL ? KAFKA_DENIED : KAFKA_RETRY, err->text);
 }
 
 static bool owns(const batch *b, const uint8_t *entry)
@@ -144,12 +113,13 @@ static batch *batch_of(forwarder *f, const uint8_t *entry)
     return NULL;
 }
 
-static void refuse(forwarder *f, batch *b, size_t offset, const char *reason)
+void forwarder_refuse(forwarder *f, batch *b, size_t offset, const char *reason)
 {
     char id[SNAPSHOT_TEXT_MAX];
 
     batch_mark_acked(b, offset);
     b->refused++;
+    f->status.last_progress_ms = plat_mono_ms(f->clock);
     f->status.records_refused++;
     snapshot_format(&b->snapshot, id);
     GV_LOG(GV_LOG_ERROR, gv_kmsg("a record is refused and will be missing"),
@@ -170,6 +140,7 @@ static void on_delivered(void *ctx, void *opaque, bool acked, kafka_failure fail
     if (acked) {
         batch_mark_acked(b, offset);
         f->status.records_acked++;
+        f->status.last_progress_ms = plat_mono_ms(f->clock);
         f->backoff_ms = 0;
         f->denied_kinds &= ~(1u << b->kind);
         if (!f->status.up)
@@ -177,7 +148,7 @@ static void on_delivered(void *ctx, void *opaque, bool acked, kafka_failure fail
         return;
     }
     if (failure == KAFKA_BAD_RECORD && (b->send_state & SEND_ALONE) && offset < f->alone_until) {
-        refuse(f, b, offset, reason);
+        forwarder_refuse(f, b, offset, reason);
         return;
     }
     f->status.resent++;
@@ -185,10 +156,10 @@ static void on_delivered(void *ctx, void *opaque, bool acked, kafka_failure fail
     if (failure == KAFKA_BAD_RECORD)
         b->send_state |= SEND_ALONE;
     else
-        pause_after(f, failure);
+        forwarder_pause(f, failure);
     if (failure == KAFKA_DENIED || failure == KAFKA_NO_TOPIC) {
         f->denied_kinds |= 1u << b->kind;
-        set_state(f, false, failure, reason);
+        forwarder_tell(f, false, failure, reason);
     }
     GV_LOG(GV_LOG_DEBUG, gv_kmsg("a record was not acknowledged and is sent again"),
            gv_kstr("kind", kafka_failure_name(failure)), gv_kstr("reason", reason));
@@ -232,7 +203,7 @@ static void renew_producer(forwarder *f, uint64_t now)
         return;
     if (open_producer(f, &err) == GV_OK)
         return;
-    set_state(f, false, KAFKA_FATAL, err.text);
+    forwarder_tell(f, false, KAFKA_FATAL, err.text);
     f->open_at_ms = now + f->config.retry_max_ms;
 }
 
@@ -251,142 +222,37 @@ static void ask_topics(forwarder *f, uint64_t now)
     f->topics_at_ms = now + f->config.retry_max_ms;
 }
 
-/* --- sending --------------------------------------------------------------------------------------- */
-static size_t put_decimal(char *out, uint64_t value)
-{
-    char digits[20];
-    size_t count = 0;
-
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    for (size_t i = 0; i < count; i++)
-        out[i] = digits[count - 1 - i];
-    return count;
-}
-
-/* The part of the keys that all entries of the batch share; of a ledger entry it is all. */
-static size_t start_key(const batch *b, char key[KEY_MAX])
-{
-    if (b->kind == BATCH_LEDGER) {
-        snapshot_format(&b->snapshot, key);
-        return strlen(key);
-    }
-    return (size_t)snprintf(key, KEY_MAX, "%s/%u/", b->snapshot.region, b->snapshot.realm);
-}
-
-static gv_status send_entry(forwarder *f, const batch *b, const batch_entry *entry,
-                            const uint32_t *id, char *key, size_t shared, gv_error *err)
-{
-    uint8_t *framed = entry->framed;
-    size_t skip = BATCH_PREFIX_BYTES, len = shared;
-
-    if (id) {
-        framed[0] = 0;
-        gv_put_be32(framed + 1, *id);
-        skip = 0;
-    }
-    if (b->kind != BATCH_LEDGER)
-        len += put_decimal(key + shared, entry->key);
-    return kafka_produce(f->producer, f->config.topics[b->kind], gv_span_of(key, len),
-                         gv_span_of(framed + skip, entry->framed_len - skip), b->snapshot.time_ms,
-                         b->bytes.data + entry->offset, err);
-}
-
-/* Sends on from where the batch stopped: GV_OK when its end is reached, GV_AGAIN when nothing more
- * can be sent now. */
-static gv_status send_batch(forwarder *f, batch *b, const uint32_t *id)
-{
-    char key[KEY_MAX];
-    size_t shared = start_key(b, key), next = b->send_offset;
-    batch_entry entry;
-
-    while (batch_next(b, &next, &entry)) {
-        bool is_alone = entry.offset < f->alone_until;
-        gv_error err = { 0, "" };
-        gv_status status = GV_OK;
-
-        if (b->send_state & SEND_ALONE) {
-            if (f->in_flight && !entry.acked)
-                return GV_AGAIN;
-            if (!is_alone)
-                b->send_state = 0;
-        }
-        if (!entry.acked)
-            status = send_entry(f, b, &entry, id, key, shared, &err);
-        if (status == GV_FULL)
-            return GV_AGAIN;
-        if (status == GV_AGAIN) {
-            f->denied_kinds |= 1u << b->kind;
-            set_state(f, false, KAFKA_NO_TOPIC, err.text);
-            pause_after(f, KAFKA_NO_TOPIC);
-            return GV_AGAIN;
-        }
-        if (status == GV_INVAL)
-            refuse(f, b, entry.offset, err.text);
-        else if (!entry.acked) {
-            b->in_flight++;
-            f->in_flight++;
-        }
-        b->send_offset = next;
-    }
-    return GV_OK;
-}
-
-static bool is_sent(const batch *b)
-{
-    return b->send_offset >= b->bytes.len && !(b->send_state & SEND_AGAIN);
-}
-
-/* In order; a batch without its schema id holds up its own kind only. */
-static void send_all(forwarder *f)
-{
-    bool blocked[BATCH_KINDS] = { false };
-
-    for (batch *b = f->first; b; b = b->next) {
-        uint32_t id = 0;
-
-        if ((b->send_state & SEND_ALONE) && b->in_flight)
-            return;
-        if (is_sent(b) || blocked[b->kind])
-            continue;
-        if (b->send_state & SEND_AGAIN) {
-            if (b->in_flight)
-                return;
-            f->alone_until = b->send_offset;
-            b->send_offset = 0;
-            b->send_state = (uint8_t)(b->send_state & ~SEND_AGAIN);
-        }
-        if (b->fingerprint && f->events.schema_id(f->events.ctx, f->config.topics[b->kind],
-                                                  b->fingerprint, &id) != GV_OK) {
-            blocked[b->kind] = true;
-            continue;
-        }
-        if (send_batch(f, b, b->fingerprint ? &id : NULL) != GV_OK)
-            return;
-    }
-}
-
 /* --- contract -------------------------------------------------------------------------------------- */
+static bool is_done(const batch *b)
+{
+    return b->acked == b->records && b->in_flight == 0;
+}
+
+/* Takes *from out of the list; what follows is at *from then. */
+static batch *take_out(forwarder *f, batch **from)
+{
+    batch *b = *from;
+
+    *from = b->next;
+    if (!*from)
+        f->last_next = from;
+    if (f->recent == b)
+        f->recent = NULL;
+    b->next = NULL;
+    f->status.batches_waiting--;
+    return b;
+}
+
 static void give_back(forwarder *f)
 {
     batch **from = &f->first;
 
     while (*from) {
-        batch *b = *from;
-
-        if (b->acked < b->records || b->in_flight) {
-            from = &b->next;
+        if (!is_done(*from)) {
+            from = &(*from)->next;
             continue;
         }
-        *from = b->next;
-        if (!*from)
-            f->last_next = from;
-        if (f->recent == b)
-            f->recent = NULL;
-        b->next = NULL;
-        f->status.batches_waiting--;
+        batch *b = take_out(f, from);
         f->events.done(f->events.ctx, b, b->refused);
         from = &f->first; /* `done` may have submitted */
     }
@@ -421,8 +287,9 @@ void forwarder_submit(forwarder *f, batch *b)
     b->send_offset = 0;
     b->send_state = 0;
     b->in_flight = 0;
-    b->refused = 0;
     b->next = NULL;
+    if (!f->first)
+        f->status.last_progress_ms = plat_mono_ms(f->clock);
     *f->last_next = b;
     f->last_next = &b->next;
     f->status.batches_waiting++;
@@ -444,7 +311,7 @@ uint64_t forwarder_tick(forwarder *f)
         send_all(f);
     give_back(f); /* what was refused on the way */
     for (batch *b = f->first; b && !is_waiting; b = b->next)
-        is_waiting = !is_sent(b);
+        is_waiting = !send_is_over(b);
     if (f->is_fatal || f->is_new)
         return now;
     if (!f->topics_ready && !f->topics_asked)
@@ -452,6 +319,35 @@ uint64_t forwarder_tick(forwarder *f)
     if (is_waiting && f->send_at_ms > now && f->send_at_ms < due)
         due = f->send_at_ms;
     return due;
+}
+
+void forwarder_recall(forwarder *f)
+{
+    uint64_t send_at_ms = f->send_at_ms;
+    uint32_t backoff_ms = f->backoff_ms;
+
+    if (!f->producer || f->in_flight == 0)
+        return;
+    drop_producer(f);
+    f->send_at_ms = send_at_ms; /* nothing has failed */
+    f->backoff_ms = backoff_ms;
+    f->open_at_ms = plat_mono_ms(f->clock);
+}
+
+batch *forwarder_withdraw(forwarder *f, bool (*is_wanted)(void *ctx, const batch *b), void *ctx)
+{
+    batch *out = NULL, **out_next = &out, **from = &f->first;
+
+    while (*from) {
+        if (is_done(*from) || !is_wanted(ctx, *from)) {
+            from = &(*from)->next;
+            continue;
+        }
+        *out_next = take_out(f, from);
+        assert((*out_next)->in_flight == 0);
+        out_next = &(*out_next)->next;
+    }
+    return out;
 }
 
 const forwarder_status *forwarder_state(const forwarder *f)

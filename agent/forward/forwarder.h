@@ -8,6 +8,9 @@
  * After a fatal error of the idempotent producer it makes a new one and goes on with what was not
  * acknowledged.
  *
+ * What is held can be taken back: after forwarder_recall() nothing of it is with the broker, and
+ * forwarder_withdraw() hands out what the caller wants elsewhere.
+ *
  * Order:     as submitted, for each kind; a record that is sent again may come after later ones.
  * Ownership: the configuration's pointers are borrowed until forwarder_close().
  * Memory:    handed-in batches only; no copy of a record. What librdkafka holds is capped by
@@ -50,18 +53,32 @@ typedef struct {
     uint64_t records_refused;
     uint64_t resent;          /* records sent more than once by us */
     uint32_t batches_waiting; /* held here, sent or not */
+    /* When a record was last acknowledged (or refused); or, when later, when a batch came in and
+     * found none waiting. So it tells for how long those that wait have got nowhere. */
+    uint64_t last_progress_ms;
 } forwarder_status;
 
 gv_status forwarder_open(const forwarder_config *config, plat_loop *loop, const plat_clock *clock,
                          const forwarder_events *events, forwarder **out, gv_error *err);
 
-/* Takes ownership of b until `done`. Never fails: how much can be handed in is the pool's size.
- * Nothing is sent before the next forwarder_tick(). */
+/* Takes ownership of b until `done`, or until it is withdrawn. Never fails: how much can be handed in
+ * is the pool's size. Nothing is sent before the next forwarder_tick(). Entries that are marked
+ * acknowledged are not sent; b->refused is counted on. */
 void forwarder_submit(forwarder *f, batch *b);
 
 /* Sends what can be sent, and gives back what is done. Call it whenever the loop has called back,
  * when a schema id became known, and at the deadline it returns (monotonic ms; UINT64_MAX: none). */
 uint64_t forwarder_tick(forwarder *f);
+
+/* Nothing is under way any more: what was sent and not acknowledged counts as never sent, though the
+ * broker may have it. The next forwarder_tick() makes another producer, which looks for the broker by
+ * itself, and goes on with what was not withdrawn. */
+void forwarder_recall(forwarder *f);
+
+/* Right after forwarder_recall(): the batches that is_wanted() picks are the caller's again, in order,
+ * linked by `next`; NULL when there are none. One of which everything is acknowledged stays, and comes
+ * through `done`. */
+batch *forwarder_withdraw(forwarder *f, bool (*is_wanted)(void *ctx, const batch *b), void *ctx);
 
 const forwarder_status *forwarder_state(const forwarder *f);
 

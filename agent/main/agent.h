@@ -31,8 +31,9 @@ typedef struct {
 typedef enum {
     AGENT_STOPPED,  /* as wished; what was under way is safe or will be fetched again */
     AGENT_RELOAD,   /* stopped the same way, to start again with another configuration */
-    AGENT_FINISHED, /* a single pass is through, everything is safe */
-    AGENT_PARTLY,   /* a single pass is through, but something was not to be had */
+    AGENT_FINISHED, /* a single pass is through, the broker has everything */
+    AGENT_PARTLY,   /* a single pass is through, but something was not to be had, or waits in the
+                       spool */
     AGENT_FAILED    /* did not start; err says why */
 } agent_end;
 

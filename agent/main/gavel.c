@@ -14,16 +14,18 @@
 
 static int usage(FILE *out)
 {
-    fprintf(out,
-            "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
-            "  run         fetch, forward, and go on for ever (systemd starts this)\n"
-            "  once        fetch what is new, forward it, and end\n"
-            "  config      check | show | options | reference\n"
-            "  --version   versions of gavel and its libraries\n"
-            "  --help      this text\n"
-            "Signals: TERM and INT stop when what is under way is acknowledged, HUP reads the\n"
-            "configuration again.\n"
-            "Exit codes: 0 done; 1 not everything was to be had; 2 usage or configuration.\n");
+    fprintf(
+        out,
+        "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
+        "  run         fetch, forward, and go on for ever (systemd starts this)\n"
+        "  once        fetch what is new, forward it, and end\n"
+        "  config      check | show | options | reference\n"
+        "  --version   versions of gavel and its libraries\n"
+        "  --help      this text\n"
+        "Signals: TERM and INT stop when what is under way is acknowledged or spooled, HUP reads\n"
+        "the configuration again.\n"
+        "Exit codes: 0 done; 1 not everything was to be had, or some of it waits in the spool;\n"
+        "2 usage or configuration.\n");
     return out == stdout ? CLI_OK : CLI_USAGE;
 }
 

@@ -244,10 +244,10 @@ static void print_summary(const program *p, const sink_counts *c)
     printf("%" PRIu64 " messages read, %" PRIu64 " documents added to %s, %" PRIu64
            " copies, %" PRIu64 " dead letters\n"
            "%" PRIu64 " ledger entries, %" PRIu64 " snapshots found complete, %" PRIu64
-           " incomplete\n"
+           " incomplete, %" PRIu64 " with a gap\n"
            "peak memory %" PRIu64 " KiB\n",
            c->messages, c->added, where, c->copies, c->dead_letters, c->ledgers, c->complete,
-           c->incomplete, plat_peak_memory_kib());
+           c->incomplete, c->gaps, plat_peak_memory_kib());
 }
 
 static void close_all(program *p)

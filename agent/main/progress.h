@@ -8,9 +8,10 @@
 
 /* Draws at most five times a second, on stderr. */
 void progress_draw(const source_counts *s, const pipeline_counts *p, const forwarder_status *f,
-                   uint64_t now_ms);
+                   const outlet_counts *o, uint64_t now_ms);
 
 /* Draws the last state and leaves the line. */
-void progress_end(const source_counts *s, const pipeline_counts *p, const forwarder_status *f);
+void progress_end(const source_counts *s, const pipeline_counts *p, const forwarder_status *f,
+                  const outlet_counts *o);
 
 #endif

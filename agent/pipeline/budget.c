@@ -12,8 +12,8 @@
 #define KAFKA_RECORD_BYTES 200u
 #define KAFKA_QUEUE_BYTES  (512u * 1024u)
 
-gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, memory_budget *out,
-                        gv_error *err)
+gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, size_t spool_bytes,
+                        memory_budget *out, gv_error *err)
 {
     *out = (memory_budget){
         .total = total,
@@ -21,10 +21,11 @@ gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, m
         .http = (transfers + 2u) * (size_t)TRANSFER_BYTES, /* and the token's, the registry's */
         .kafka = KAFKA_RECORDS * KAFKA_RECORD_BYTES + KAFKA_QUEUE_BYTES,
         .source = source_bytes,
+        .spool = spool_bytes,
         .kafka_queue_bytes = KAFKA_QUEUE_BYTES,
         .kafka_queue_records = KAFKA_RECORDS,
     };
-    size_t taken = out->program + out->http + out->kafka + out->source;
+    size_t taken = out->program + out->http + out->kafka + out->source + out->spool;
     if (taken >= total)
         return gv_fail(err, GV_FULL,
                        "memory.budget_kib is %zu, but %zu are needed before the first batch: raise "

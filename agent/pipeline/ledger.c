@@ -14,6 +14,14 @@ static bool add_hex(cJSON *root, const char *name, uint64_t value)
     return cJSON_AddStringToObject(root, name, text) != NULL;
 }
 
+/* What tells a complete entry from a gap. */
+static bool add_outcome(cJSON *root, const ledger_entry *e)
+{
+    if (e->state == LEDGER_GAP)
+        return cJSON_AddStringToObject(root, "reason", "quota") != NULL;
+    return add_hex(root, "digest", e->digest);
+}
+
 gv_status ledger_write(const ledger_entry *e, char buf[LEDGER_BYTES_MAX], size_t *len,
                        gv_error *err)
 {
@@ -25,12 +33,11 @@ gv_status ledger_write(const ledger_entry *e, char buf[LEDGER_BYTES_MAX], size_t
               cJSON_AddNumberToObject(root, "realm", e->snapshot.realm) &&
               cJSON_AddNumberToObject(root, "house", e->snapshot.house) &&
               cJSON_AddNumberToObject(root, "snapshot_at", (double)e->snapshot.time_ms) &&
-              cJSON_AddStringToObject(root, "state", "complete") &&
+              cJSON_AddStringToObject(root, "state", e->state == LEDGER_GAP ? "gap" : "complete") &&
               cJSON_AddNumberToObject(root, "records", (double)e->records) &&
               cJSON_AddNumberToObject(root, "rejects", (double)e->rejects) &&
-              add_hex(root, "digest", e->digest) &&
-              cJSON_AddStringToObject(root, "topic", e->topic) &&
-              add_hex(root, "schema", e->fingerprint) &&
+              add_outcome(root, e) && cJSON_AddStringToObject(root, "topic", e->topic) &&
+              (e->fingerprint == 0 || add_hex(root, "schema", e->fingerprint)) &&
               cJSON_AddStringToObject(root, "device", e->device) &&
               cJSON_AddStringToObject(root, "agent", "gavel " GAVEL_VERSION) &&
               cJSON_PrintPreallocated(root, buf, LEDGER_BYTES_MAX - 1, 0);

@@ -26,8 +26,11 @@ typedef struct {
     intake in; /* first: a batch's owner is its intake, and so its lane */
     unsigned number;
     lane_state state;
-    bool starved; /* the transfer is paused for want of a batch */
+    bool starved;        /* the transfer is paused for want of a batch ... */
+    uint64_t starved_ms; /* ... since then; before that it had waited for waited_ms */
+    uint64_t waited_ms;
     bool ledger_sent;
+    outlet_fate fate; /* of the ledger entry, and so of the snapshot */
     source_outcome outcome;
     uint64_t started_ms;
     gv_error why; /* of a broken one */
@@ -37,14 +40,14 @@ struct pipeline {
     pipeline_config config;
     const plat_clock *clock;
     source *source;
-    forwarder *forwarder;
+    outlet *outlet;
     schema auction, reject;
     const plan *plan;
     intake_shared shared;
     batch_pool pool;
     pipeline_counts counts;
-    bool noted;              /* some lane may be able to go on */
-    uint32_t with_forwarder; /* batches */
+    bool noted;           /* some lane may be able to go on */
+    uint32_t with_outlet; /* batches */
     lane lanes[SOURCE_TRANSFERS_MAX];
     void *codec_memory;
     uint8_t *memory; /* batches, scratch, transcoders */
@@ -122,9 +125,10 @@ static void settle(pipeline *p, lane *l, source_outcome outcome)
         p->counts.replaced_utf8 += c->replaced_utf8;
     }
     if (outcome == SETTLE_SAFE)
-        GV_LOG(GV_LOG_INFO, gv_kmsg("snapshot forwarded"), gv_kstr("snapshot", name),
-               gv_kuint("records", c->records), gv_kuint("rejects", c->rejects),
-               gv_kuint("unknown_members", c->unknown_members),
+        GV_LOG(GV_LOG_INFO,
+               gv_kmsg(l->fate == OUTLET_SPOOLED ? "snapshot spooled" : "snapshot forwarded"),
+               gv_kstr("snapshot", name), gv_kuint("records", c->records),
+               gv_kuint("rejects", c->rejects), gv_kuint("unknown_members", c->unknown_members),
                gv_kuint("replaced_utf8", c->replaced_utf8), gv_kuint("bytes", c->bytes_in),
                gv_kstr("digest", digest), gv_kuint("ms", plat_mono_ms(p->clock) - l->started_ms));
     l->state = LANE_FREE;
@@ -134,8 +138,8 @@ static void settle(pipeline *p, lane *l, source_outcome outcome)
 static void submit(void *ctx, batch *b)
 {
     pipeline *p = ctx;
-    p->with_forwarder++;
-    forwarder_submit(p->forwarder, b);
+    p->with_outlet++;
+    outlet_submit(p->outlet, b);
 }
 
 static void break_lane(lane *l)
@@ -163,6 +167,14 @@ static bool try_end(lane *l)
     return true;
 }
 
+/* False, as a step that has to wait. `for_me`: the outlet has something of this lane. */
+static bool wait_for_outlet(pipeline *p, bool for_me)
+{
+    if (for_me)
+        outlet_hurry(p->outlet);
+    return false;
+}
+
 static bool try_prove(pipeline *p, lane *l)
 {
     const transcode_counts *c = intake_counts(&l->in);
@@ -170,14 +182,15 @@ static bool try_prove(pipeline *p, lane *l)
     size_t len;
     batch *b = l->ledger_sent ? NULL : pool_take(&p->pool);
     if (!b)
-        return false;
-    ledger_entry entry = { l->in.snapshot,
-                           c->records,
-                           c->rejects,
-                           l->in.digest,
-                           p->auction.fingerprint,
-                           p->config.topics[BATCH_AUCTIONS],
-                           p->config.device };
+        return wait_for_outlet(p, l->ledger_sent);
+    ledger_entry entry = { .snapshot = l->in.snapshot,
+                           .state = LEDGER_COMPLETE,
+                           .records = c->records,
+                           .rejects = c->rejects,
+                           .digest = l->in.digest,
+                           .fingerprint = p->auction.fingerprint,
+                           .topic = p->config.topics[BATCH_AUCTIONS],
+                           .device = p->config.device };
     gv_status st = ledger_write(&entry, text, &len, &l->why);
     batch_start(b, BATCH_LEDGER, &l->in.snapshot, 0);
     if (st != GV_OK || !batch_append(b, 0, gv_span_of(text, len))) {
@@ -194,7 +207,7 @@ static bool try_prove(pipeline *p, lane *l)
 static bool try_drain(pipeline *p, lane *l)
 {
     if (l->in.pending > 0)
-        return false;
+        return wait_for_outlet(p, true);
     if (l->in.refused > 0 && l->outcome == SETTLE_SAFE) {
         l->outcome = SETTLE_BROKEN;
         gv_fail(&l->why, GV_INVAL, "the broker refused %u records", l->in.refused);
@@ -208,15 +221,24 @@ static bool try_drain(pipeline *p, lane *l)
     return true;
 }
 
+/* What a transfer waits while batches go to the spool is not the broker's fault. */
+static void feed_again(pipeline *p, lane *l)
+{
+    l->starved = false;
+    l->waited_ms += plat_mono_ms(p->clock) - l->starved_ms;
+    if (outlet_state(p->outlet)->spooling)
+        l->waited_ms = 0;
+    source_resume(p->source, l->number);
+}
+
 /* One step of one lane; false when it has to wait. */
 static bool step(pipeline *p, lane *l)
 {
     switch (l->state) {
     case LANE_RECEIVING:
-        if (!l->starved || p->pool.free_count == 0)
+        if (!l->starved || pool_available(&p->pool) == 0)
             return false;
-        l->starved = false;
-        source_resume(p->source, l->number);
+        feed_again(p, l);
         return true;
     case LANE_ENDING:
         return try_end(l);
@@ -233,8 +255,8 @@ static bool step(pipeline *p, lane *l)
     return false;
 }
 
-/* Somebody waits for a batch, and all of them are being filled, perhaps by transfers that stall: what
- * they hold is handed over unfinished, or none would come back. */
+/* Somebody waits for a batch, and all that he may have are being filled, perhaps by transfers that
+ * stall: what they hold is handed over unfinished, or none would come back. */
 static void hand_over(pipeline *p)
 {
     for (unsigned i = 0; i < p->config.max_transfers; i++)
@@ -249,7 +271,7 @@ bool pipeline_tick(pipeline *p)
         for (unsigned i = 0; i < p->config.max_transfers; i++)
             while (step(p, &p->lanes[i]))
                 worked = true;
-        if (p->pool.free_count == 0 && p->with_forwarder == 0) {
+        if (pool_available(&p->pool) == 0 && p->with_outlet == 0) {
             hand_over(p);
             worked = true;
         }
@@ -272,6 +294,7 @@ static gv_status on_open(void *ctx, unsigned slot, const feed *f, const http_rep
     memcpy(id.region, f->region, sizeof id.region);
     l->state = LANE_RECEIVING;
     l->starved = false;
+    l->waited_ms = 0;
     l->why = (gv_error){ 0, "" };
     l->started_ms = plat_mono_ms(p->clock);
     intake_begin(&l->in, &id, f->realm_verified == reply->last_modified);
@@ -286,6 +309,7 @@ static gv_status on_data(void *ctx, unsigned slot, gv_span data, size_t *taken, 
     p->counts.bytes_in += *taken;
     if (st == GV_AGAIN) {
         l->starved = true;
+        l->starved_ms = plat_mono_ms(p->clock);
         p->counts.pauses++;
         p->noted = true; /* perhaps no batch can come back by itself */
     }
@@ -306,14 +330,14 @@ static void on_end(void *ctx, unsigned slot, gv_status status, const gv_error *e
     p->noted = true;
 }
 
-/* --- what the forwarder calls ----------------------------------------------------------------- */
+/* --- what the outlet calls -------------------------------------------------------------------- */
 
-void pipeline_on_batch_done(void *ctx, batch *b, uint32_t refused)
+static void on_done(void *ctx, batch *b, uint32_t refused, outlet_fate fate)
 {
     pipeline *p = ctx;
     lane *l = b->owner;
     p->noted = true;
-    p->with_forwarder--;
+    p->with_outlet--;
     if (b->kind != BATCH_LEDGER) {
         intake_returned(&l->in, b, refused);
         return;
@@ -324,7 +348,44 @@ void pipeline_on_batch_done(void *ctx, batch *b, uint32_t refused)
         break_lane(l);
         return;
     }
+    l->fate = fate;
     l->state = LANE_PROVED;
+}
+
+static void on_room(void *ctx)
+{
+    pipeline *p = ctx;
+    p->noted = true;
+}
+
+static bool is_in_use(void *ctx, const snapshot_id *snapshot)
+{
+    const pipeline *p = ctx;
+    for (unsigned i = 0; i < p->config.max_transfers; i++)
+        if (p->lanes[i].state != LANE_FREE && snapshot_equal(&p->lanes[i].in.snapshot, snapshot))
+            return true;
+    return false;
+}
+
+static uint64_t patience_ends(void *ctx, uint64_t limit_ms)
+{
+    const pipeline *p = ctx;
+    uint64_t first_ms = UINT64_MAX;
+    for (unsigned i = 0; i < p->config.max_transfers; i++) {
+        const lane *l = &p->lanes[i];
+        if (l->state != LANE_RECEIVING || !l->starved)
+            continue;
+        uint64_t left_ms = limit_ms > l->waited_ms ? limit_ms - l->waited_ms : 0;
+        if (l->starved_ms + left_ms < first_ms)
+            first_ms = l->starved_ms + left_ms;
+    }
+    return first_ms;
+}
+
+static void on_hold(void *ctx, bool hold)
+{
+    pipeline *p = ctx;
+    source_hold(p->source, hold);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -389,10 +450,20 @@ source_events pipeline_source_events(pipeline *p)
     return (source_events){ on_open, on_data, on_end, p };
 }
 
-void pipeline_attach(pipeline *p, source *s, forwarder *f)
+outlet_events pipeline_outlet_events(pipeline *p)
+{
+    return (outlet_events){ on_done, on_room, is_in_use, patience_ends, on_hold, p };
+}
+
+batch_pool *pipeline_pool(pipeline *p)
+{
+    return &p->pool;
+}
+
+void pipeline_attach(pipeline *p, source *s, outlet *o)
 {
     p->source = s;
-    p->forwarder = f;
+    p->outlet = o;
 }
 
 uint64_t pipeline_fingerprint(const pipeline *p, batch_kind kind)

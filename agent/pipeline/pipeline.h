@@ -1,22 +1,23 @@
-/* pipeline.h - joins source, codec, batches and forwarder; decides when a snapshot is safe.
+/* pipeline.h - joins source, codec, batches and outlet; decides when a snapshot is safe.
  *
  * A lane carries one snapshot:
  *     receiving -> ending -> draining -> proving -> settled
- * receiving: bytes become batches, which go to the forwarder. No free batch: the transfer pauses.
+ * receiving: bytes become batches, which go to the outlet. No free batch: the transfer pauses.
  * ending:    the body is whole; its last record may still wait for a batch.
- * draining:  all batches are with the forwarder; each comes back when it is acknowledged.
- * proving:   the ledger entry, sent only after that, is on its way.
+ * draining:  all batches are with the outlet; each comes back when it is acknowledged by the broker or
+ *            durable in the spool.
+ * proving:   the ledger entry, handed on only after that, is on its way.
  * settled:   the source moves its cursor on. A snapshot that broke anywhere drains and is settled as
  *            broken: no ledger entry, no cursor.
  *
  * Memory:    pipeline_open() allocates all of it within config.memory_bytes; nothing grows later.
- * Ownership: config, forwarder and source are borrowed.
+ * Ownership: config, outlet and source are borrowed.
  * Threads:   the loop's. Callbacks only take note; what follows is done in pipeline_tick().
  */
 #ifndef GAVEL_PIPELINE_PIPELINE_H
 #define GAVEL_PIPELINE_PIPELINE_H
 
-#include "agent/forward/forwarder.h"
+#include "agent/pipeline/outlet.h"
 #include "agent/source/source.h"
 
 typedef struct {
@@ -50,10 +51,11 @@ typedef struct pipeline pipeline;
 gv_status pipeline_open(const pipeline_config *config, const plat_clock *clock, pipeline **out,
                         gv_error *err);
 
-/* What source and forwarder are to call (forwarder_events.done), with the pipeline as ctx. */
+/* What source and outlet are to call, and the pool that the outlet shares. */
 source_events pipeline_source_events(pipeline *p);
-void pipeline_on_batch_done(void *ctx, batch *b, uint32_t refused);
-void pipeline_attach(pipeline *p, source *s, forwarder *f);
+outlet_events pipeline_outlet_events(pipeline *p);
+batch_pool *pipeline_pool(pipeline *p);
+void pipeline_attach(pipeline *p, source *s, outlet *o);
 
 uint64_t pipeline_fingerprint(const pipeline *p, batch_kind kind);
 const char *pipeline_record_name(const pipeline *p, batch_kind kind);
@@ -64,7 +66,7 @@ bool pipeline_tick(pipeline *p);
 
 const pipeline_counts *pipeline_state(const pipeline *p);
 
-/* After source and forwarder are closed. */
+/* After source and outlet are closed. */
 void pipeline_close(pipeline *p);
 
 #endif

@@ -18,7 +18,17 @@ void pool_init(batch_pool *pool, void *mem, uint32_t count, size_t batch_bytes)
     }
 }
 
+uint32_t pool_available(const batch_pool *pool)
+{
+    return pool->free_count > pool->reserved ? pool->free_count - pool->reserved : 0;
+}
+
 batch *pool_take(batch_pool *pool)
+{
+    return pool_available(pool) > 0 ? pool_take_reserved(pool) : NULL;
+}
+
+batch *pool_take_reserved(batch_pool *pool)
 {
     batch *b = pool->free;
     if (b) {

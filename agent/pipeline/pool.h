@@ -15,13 +15,16 @@ typedef struct {
     batch *free;
     uint32_t count;
     uint32_t free_count;
+    uint32_t reserved; /* of the free ones: kept for pool_take_reserved() */
 } batch_pool;
 
 /* SIZE_MAX when it cannot be. */
 size_t pool_mem_needed(uint32_t count, size_t batch_bytes);
 void pool_init(batch_pool *pool, void *mem, uint32_t count, size_t batch_bytes);
 
-batch *pool_take(batch_pool *pool); /* NULL when none is free */
+uint32_t pool_available(const batch_pool *pool); /* free, and not reserved */
+batch *pool_take(batch_pool *pool);              /* NULL when none is available */
+batch *pool_take_reserved(batch_pool *pool);     /* NULL when none at all is free */
 void pool_give(batch_pool *pool, batch *b);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* *all_complete: every snapshot that is there is complete. */
+/* *all_complete: every snapshot that is there is complete; a gap is not. */
 gv_status audit_print(const store *s, FILE *out, bool json, bool *all_complete, gv_error *err);
 
 #endif

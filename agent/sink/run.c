@@ -56,7 +56,7 @@ static void tell(runner *r)
 {
     const sink_counts *c = sink_counted(r->sink);
     uint64_t now = now_ms(r);
-    char text[200];
+    char text[240];
 
     if (r->watchdog_ms != 0 && now >= r->watchdog_due_ms) {
         plat_notify("WATCHDOG=1");
@@ -67,8 +67,8 @@ static void tell(runner *r)
     }
     snprintf(text, sizeof text,
              "STATUS=%s: %" PRIu64 " documents stored, %" PRIu64 " snapshots complete, %" PRIu64
-             " incomplete, %" PRIu64 " dead letters",
-             r->waiting ? "waiting" : "running", c->added, c->complete, c->incomplete,
+             " incomplete, %" PRIu64 " with a gap, %" PRIu64 " dead letters",
+             r->waiting ? "waiting" : "running", c->added, c->complete, c->incomplete, c->gaps,
              c->dead_letters);
     plat_notify(text);
     r->status_due_ms = now + STATUS_EACH_MS;

@@ -405,30 +405,11 @@ static gv_status put_documents(sink *s, gv_error *err)
 
 static gv_status store_ledger(sink *s, sink_item *item, gv_error *err)
 {
-    const store *st = s->config.store;
     gv_error why = { 0 };
-    ledger entry;
-    bson_t whole, members;
-    bool known = false;
 
-    gv_status status = ledger_decode(item->key, item->value, &entry, &whole, &why);
-    if (status != GV_OK) {
-        make_dead(item, "ledger", why.text);
-        return GV_OK;
-    }
-    bson_init(&members);
-    status = sink_has_verdict(s, &entry, &known, &why);
-    if (status == GV_OK && !known) {
-        status = snapshot_doc_pending(&entry, &whole, &members, &why);
-    }
-    if (status == GV_OK && !known) {
-        status = st->snapshot_set(st->ctx, entry.snapshot,
-                                  gv_span_of(bson_get_data(&members), members.len), &why);
-    }
-    bson_destroy(&members);
-    bson_destroy(&whole);
-    if (status == GV_INVAL) {
-        make_dead(item, "store", why.text);
+    gv_status status = sink_take_ledger(s, item, &why);
+    if (status == GV_CORRUPT || status == GV_INVAL) {
+        make_dead(item, status == GV_CORRUPT ? "ledger" : "store", why.text);
         return GV_OK;
     }
     if (status != GV_OK) {
@@ -436,9 +417,6 @@ static gv_status store_ledger(sink *s, sink_item *item, gv_error *err)
     }
     item->kind = ITEM_NOTHING;
     s->counts.ledgers++;
-    if (!known) {
-        sink_want(s, entry.snapshot, SNAPSHOT_FORCED);
-    }
     return GV_OK;
 }
 

@@ -75,6 +75,7 @@ typedef struct {
     uint64_t ledgers;
     uint64_t complete; /* verdicts, in this process */
     uint64_t incomplete;
+    uint64_t gaps;
 } sink_counts;
 
 typedef struct sink sink;

@@ -1,4 +1,4 @@
-/* sink_internal.h - what sink.c (the batch) and sink_verify.c (the verdicts) share. */
+/* sink_internal.h - what sink.c (the batch), sink_ledger.c (entries) and sink_verify.c (verdicts) share. */
 #ifndef GAVEL_SINK_INTERNAL_H
 #define GAVEL_SINK_INTERNAL_H
 
@@ -79,8 +79,21 @@ gv_status sink_open_snapshot(sink *s, const char *id, gv_error *err);
 /* We have committed so far ourselves. */
 void sink_strike_marks(sink *s, const sink_offsets *committed);
 
-/* Is this entry known already, and its snapshot found complete? Then it came again. */
-gv_status sink_has_verdict(sink *s, const ledger *entry, bool *known, gv_error *err);
+/* Puts the entry into its snapshot's document. GV_CORRUPT: it is none; GV_INVAL: never stored. */
+gv_status sink_take_ledger(sink *s, const sink_item *item, gv_error *why);
 void sink_want(sink *s, const char *id, unsigned flags);
+
+typedef struct {
+    bool found;
+    snapshot_doc doc; /* all 0 when there is none */
+} looked_up;
+
+gv_status sink_look_up(sink *s, const char *id, looked_up *out, gv_error *err);
+
+/* Decides by what is there which members to set; none is fine too. Called again when another sink
+ * was faster. */
+typedef gv_status sink_change_fn(sink *s, void *arg, const looked_up *seen, bson_t *members,
+                                 gv_error *err);
+gv_status sink_change(sink *s, const char *id, sink_change_fn *decide, void *arg, gv_error *err);
 
 #endif

@@ -28,11 +28,6 @@ void sink_want(sink *s, const char *id, unsigned flags)
     }
 }
 
-typedef struct {
-    bool found;
-    snapshot_doc doc;
-} looked_up;
-
 static gv_status take_doc(void *arg, const char *id, gv_span bson)
 {
     looked_up *l = arg;
@@ -41,7 +36,7 @@ static gv_status take_doc(void *arg, const char *id, gv_span bson)
     return GV_OK;
 }
 
-static gv_status look_up(sink *s, const char *id, looked_up *out, gv_error *err)
+gv_status sink_look_up(sink *s, const char *id, looked_up *out, gv_error *err)
 {
     const store *st = s->config.store;
 
@@ -49,64 +44,45 @@ static gv_status look_up(sink *s, const char *id, looked_up *out, gv_error *err)
     return st->snapshot_get(st->ctx, id, take_doc, out, err);
 }
 
-static gv_status set_members(sink *s, const char *id, bool only_new, bson_t *members, gv_error *err)
+static bool has_entry(const looked_up *seen)
 {
-    const store *st = s->config.store;
-    gv_span bytes = gv_span_of(bson_get_data(members), members->len);
-
-    return only_new ? st->snapshot_begin(st->ctx, id, bytes, err)
-                    : st->snapshot_set(st->ctx, id, bytes, err);
+    return seen->found && (seen->doc.has_ledger || seen->doc.has_gap);
 }
 
-static gv_status set_recheck(sink *s, const char *id, bool value, gv_error *err)
-{
-    bson_t members;
+typedef struct {
+    const char *id;
+    bool marked; /* by whoever died, or works, before a verdict */
+} opening;
 
-    bson_init(&members);
-    BSON_APPEND_BOOL(&members, "recheck", value);
-    gv_status status = set_members(s, id, false, &members, err);
-    bson_destroy(&members);
-    return status;
+static gv_status open_doc(sink *s, void *arg, const looked_up *seen, bson_t *members, gv_error *err)
+{
+    opening *o = arg;
+
+    (void)s;
+    o->marked = seen->found && seen->doc.recheck;
+    if (!seen->found) {
+        return snapshot_doc_receiving(o->id, members, err);
+    }
+    if (has_entry(seen) && !o->marked) {
+        BSON_APPEND_BOOL(members, "recheck", true); /* should we die, the next start looks again */
+    }
+    return GV_OK;
 }
 
 gv_status sink_open_snapshot(sink *s, const char *id, gv_error *err)
 {
-    looked_up seen;
-    gv_status status = look_up(s, id, &seen, err);
+    opening o = { id, false };
+    gv_status status = sink_change(s, id, open_doc, &o, err);
 
-    if (status == GV_OK && !seen.found) {
-        bson_t members;
-        bson_init(&members);
-        status = snapshot_doc_receiving(id, &members, err);
-        if (status == GV_OK) {
-            status = set_members(s, id, true, &members, err);
-        }
-        bson_destroy(&members);
-    } else if (status == GV_OK && seen.doc.has_ledger && !seen.doc.recheck) {
-        status = set_recheck(s, id, true, err); /* should we die, the next start looks again */
-    }
     if (status == GV_OK) {
         snapshot_entry *e = snapshot_table_add(&s->snapshots, id);
         if (e) {
             e->opened_ms = plat_mono_ms(s->config.clock);
-            /* Marked already: by whoever died, or works, before a verdict. What they stored counts. */
-            e->flags |= seen.found && seen.doc.recheck ? SNAPSHOT_CHANGED : 0u;
+            e->flags |= o.marked ? SNAPSHOT_CHANGED : 0u; /* what they stored counts */
         } else {
             s->overflowed = true;
         }
     }
-    return status;
-}
-
-gv_status sink_has_verdict(sink *s, const ledger *entry, bool *known, gv_error *err)
-{
-    looked_up seen;
-    gv_status status = look_up(s, entry->snapshot, &seen, err);
-    const verdict_claim *a = &seen.doc.entry.claim, *b = &entry->claim;
-
-    *known = status == GV_OK && seen.found && seen.doc.has_ledger &&
-             strcmp(seen.doc.state, "complete") == 0 && strcmp(a->state, b->state) == 0 &&
-             a->records == b->records && a->rejects == b->rejects && a->digest == b->digest;
     return status;
 }
 
@@ -116,11 +92,11 @@ gv_status sink_has_verdict(sink *s, const ledger *entry, bool *known, gv_error *
 static gv_status remember(void *arg, const char *id, gv_span bson)
 {
     sink *s = arg;
-    snapshot_doc doc;
+    looked_up seen;
 
-    if (snapshot_doc_read(id, bson, &doc) && doc.has_ledger &&
-        (doc.recheck || strcmp(doc.state, "pending") == 0 ||
-         (!s->asked && strcmp(doc.state, "incomplete") == 0))) {
+    seen.found = snapshot_doc_read(id, bson, &seen.doc);
+    if (has_entry(&seen) && (seen.doc.recheck || strcmp(seen.doc.state, "pending") == 0 ||
+                             (!s->asked && strcmp(seen.doc.state, "incomplete") == 0))) {
         sink_want(s, id, SNAPSHOT_FORCED);
     }
     return GV_OK;
@@ -228,7 +204,8 @@ static gv_status begin_round(sink *s, gv_error *err)
 
 typedef struct {
     snapshot_entry *entry;
-    ledger ledger;
+    ledger ledger; /* the claim, or the gap when there is none */
+    int64_t revision;
     tally *tally;
 } comparison;
 
@@ -293,11 +270,24 @@ static gv_status scan_all(sink *s, comparisons *c, gv_error *err)
 
 static void say(const char *id, const verdict *v, const verdict_claim *claim)
 {
-    GV_LOG(v->complete ? GV_LOG_INFO : GV_LOG_WARN,
-           gv_kmsg(v->complete ? "snapshot complete" : "snapshot incomplete"),
+    static const char *const texts[] = { [VERDICT_INCOMPLETE] = "snapshot incomplete",
+                                         [VERDICT_COMPLETE] = "snapshot complete",
+                                         [VERDICT_GAP] = "snapshot has a gap" };
+
+    GV_LOG(v->state == VERDICT_COMPLETE ? GV_LOG_INFO : GV_LOG_WARN, gv_kmsg(texts[v->state]),
            gv_kstr("snapshot", id), gv_kuint("records", claim->records),
            gv_kuint("stored", v->stored), gv_kuint("copies", v->copies),
-           gv_kuint("missing", v->missing), gv_kstr("reason", v->reason));
+           gv_kuint("missing", v->missing), gv_kuint("dropped", v->dropped),
+           gv_kstr("reason", v->reason));
+}
+
+static gv_status set_at(sink *s, const char *id, int64_t revision, const bson_t *members,
+                        gv_error *err)
+{
+    const store *st = s->config.store;
+
+    return st->snapshot_set(st->ctx, id, revision, gv_span_of(bson_get_data(members), members->len),
+                            err);
 }
 
 static gv_status store_verdict(sink *s, comparison *c, gv_error *err)
@@ -306,7 +296,7 @@ static gv_status store_verdict(sink *s, comparison *c, gv_error *err)
     bson_t members;
 
     tally_verdict(c->tally, &v);
-    if (c->entry->flags & SNAPSHOT_FORCED && !v.complete) {
+    if (c->entry->flags & SNAPSHOT_FORCED && v.state != VERDICT_COMPLETE) {
         /* Its ledger entry came while this round waited: records may still be on their way, so nothing
          * is said before it has had a round of its own. */
         c->entry->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
@@ -314,17 +304,54 @@ static gv_status store_verdict(sink *s, comparison *c, gv_error *err)
     }
     bson_init(&members);
     snapshot_doc_verdict(&v, plat_wall_ms(s->config.clock), &members);
-    gv_status status = set_members(s, c->ledger.snapshot, false, &members, err);
+    gv_status status = set_at(s, c->ledger.snapshot, c->revision, &members, err);
     bson_destroy(&members);
+    if (status == GV_AGAIN) { /* by another sink: what was compared is news no more */
+        c->entry->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
+        return GV_OK;
+    }
     if (status != GV_OK) {
         return status;
     }
-    s->counts.complete += v.complete;
-    s->counts.incomplete += !v.complete;
+    s->counts.complete += v.state == VERDICT_COMPLETE;
+    s->counts.incomplete += v.state == VERDICT_INCOMPLETE;
+    s->counts.gaps += v.state == VERDICT_GAP;
     say(c->ledger.snapshot, &v, &c->ledger.claim);
     /* Records that came while this round waited were compared too; the next one opens it anew. */
     snapshot_table_remove(&s->snapshots, c->entry);
     return GV_OK;
+}
+
+/* Nothing was added since the verdict: it stands, and its mark goes. */
+static gv_status let_stand(sink *s, snapshot_entry *e, const snapshot_doc *doc, gv_error *err)
+{
+    bson_t members;
+
+    bson_init(&members);
+    BSON_APPEND_BOOL(&members, "recheck", false);
+    gv_status status = set_at(s, e->id, doc->revision, &members, err);
+    bson_destroy(&members);
+    if (status == GV_AGAIN) {
+        e->flags = SNAPSHOT_WANTED | SNAPSHOT_FORCED;
+        return GV_OK;
+    }
+    if (status == GV_OK) {
+        snapshot_table_remove(&s->snapshots, e);
+    }
+    return status;
+}
+
+static bool begin_comparison(const snapshot_doc *doc, snapshot_entry *e, comparison *out)
+{
+    verdict_gap gap = { .records = doc->gap.claim.records, .last = doc->gap_last };
+
+    memcpy(gap.reason, doc->gap.reason, sizeof gap.reason);
+    memcpy(gap.device, doc->gap.device, sizeof gap.device);
+    *out = (comparison){ .entry = e,
+                         .ledger = doc->has_ledger ? doc->entry : doc->gap,
+                         .revision = doc->revision };
+    out->tally = tally_open(doc->has_ledger ? &doc->entry.claim : NULL, doc->has_gap ? &gap : NULL);
+    return out->tally != NULL;
 }
 
 /* Looks at one entry that is due: it joins the comparison, or needs none. False: not in this one. */
@@ -333,31 +360,27 @@ static bool join(sink *s, snapshot_entry *e, comparisons *c, gv_status *status, 
     looked_up seen;
     comparison *item = &c->items[c->count];
 
-    *status = look_up(s, e->id, &seen, err);
+    *status = sink_look_up(s, e->id, &seen, err);
     if (*status != GV_OK) {
         return false;
     }
-    if (!seen.found || !seen.doc.has_ledger) {
+    if (!has_entry(&seen)) {
         e->flags &= SNAPSHOT_WANTED | SNAPSHOT_FORCED;
         return true;
     }
     if (!(e->flags & (SNAPSHOT_CHANGED | SNAPSHOT_NEEDED | SNAPSHOT_FORCED)) &&
         strcmp(seen.doc.state, "pending") != 0) {
-        *status = set_recheck(s, e->id, false, err);
-        if (*status == GV_OK) {
-            snapshot_table_remove(&s->snapshots, e);
-        }
+        *status = let_stand(s, e, &seen.doc, err);
         return *status == GV_OK;
     }
-    const char *collection = collection_of(s, &seen.doc.entry);
+    const char *collection =
+        collection_of(s, seen.doc.has_ledger ? &seen.doc.entry : &seen.doc.gap);
     uint64_t records = seen.doc.entry.claim.records;
     if (c->count != 0 &&
         (strcmp(collection, c->collection) != 0 || c->records + records > VERDICT_POSITIONS_MAX)) {
         return false;
     }
-    *item = (comparison){ .entry = e, .ledger = seen.doc.entry };
-    item->tally = tally_open(&item->ledger.claim);
-    if (!item->tally) {
+    if (!begin_comparison(&seen.doc, e, item)) {
         *status = gv_fail(err, GV_IO, "not enough memory to compare snapshot %s", e->id);
         return false;
     }

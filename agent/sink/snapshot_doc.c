@@ -85,6 +85,9 @@ static gv_status read_entry(const bson_t *whole, ledger *out, gv_error *err)
     get_text(whole, "state", out->claim.state, sizeof out->claim.state);
     get_text(whole, "topic", out->topic, sizeof out->topic);
     get_text(whole, "digest", digest, sizeof digest);
+    get_text(whole, "reason", out->reason, sizeof out->reason);
+    get_text(whole, "device", out->device, sizeof out->device);
+    out->is_gap = strcmp(out->claim.state, "gap") == 0;
     if (!parse_snapshot(out->snapshot, &id)) {
         return gv_fail(err, GV_CORRUPT,
                        "ledger entry: \"snapshot\" is not of the form region/realm/house/seconds");
@@ -92,9 +95,13 @@ static gv_status read_entry(const bson_t *whole, ledger *out, gv_error *err)
     if (!out->claim.state[0]) {
         return gv_fail(err, GV_CORRUPT, "ledger entry: \"state\" is missing or too long");
     }
-    bool counted = parse_digest(digest, &out->claim.digest) && find(whole, "records", &it) &&
-                   is_whole_number(&it);
-    if (!counted && strcmp(out->claim.state, "complete") == 0) {
+    bool counted = find(whole, "records", &it) && is_whole_number(&it);
+    if (!counted && out->is_gap) {
+        return gv_fail(err, GV_CORRUPT,
+                       "ledger entry: a gap needs \"records\" (the number of those dropped)");
+    }
+    bool has_digest = parse_digest(digest, &out->claim.digest);
+    if (!(counted && has_digest) && strcmp(out->claim.state, "complete") == 0) {
         return gv_fail(err, GV_CORRUPT,
                        "ledger entry: a complete snapshot needs \"records\" (a number) and "
                        "\"digest\" (16 hexadecimal digits)");
@@ -158,15 +165,33 @@ gv_status snapshot_doc_receiving(const char *snapshot, bson_t *out, gv_error *er
     return status;
 }
 
-gv_status snapshot_doc_pending(const ledger *entry, const bson_t *whole, bson_t *out, gv_error *err)
+static void append_place(const char *name, const ledger_place *at, bson_t *out)
 {
+    bson_t place;
+
+    bson_append_document_begin(out, name, -1, &place);
+    BSON_APPEND_UTF8(&place, "topic", at->topic);
+    BSON_APPEND_INT32(&place, "partition", at->partition);
+    BSON_APPEND_INT64(&place, "offset", at->offset);
+    bson_append_document_end(out, &place);
+}
+
+gv_status snapshot_doc_ledger(const ledger_change *change, bson_t *out, gv_error *err)
+{
+    const ledger *entry = change->entry;
     gv_status status = append_identity(entry->snapshot, out, err);
 
-    BSON_APPEND_UTF8(out, "state", "pending");
-    BSON_APPEND_UTF8(out, "reason", "");
-    BSON_APPEND_INT64(out, "records", (int64_t)entry->claim.records);
-    BSON_APPEND_INT64(out, "rejects", (int64_t)entry->claim.rejects);
-    BSON_APPEND_DOCUMENT(out, "ledger", whole);
+    if (change->pending) {
+        BSON_APPEND_UTF8(out, "state", "pending");
+        BSON_APPEND_UTF8(out, "reason", "");
+    }
+    if (!entry->is_gap) {
+        BSON_APPEND_INT64(out, "records", (int64_t)entry->claim.records);
+        BSON_APPEND_INT64(out, "rejects", (int64_t)entry->claim.rejects);
+    }
+    bson_append_document(out, entry->is_gap ? "gap" : "ledger", -1, change->whole);
+    append_place(entry->is_gap ? "gap_at" : "ledger_at", change->at, out);
+    BSON_APPEND_BOOL(out, "gap_last", change->gap_last);
     return status;
 }
 
@@ -192,30 +217,48 @@ static void append_missing(const verdict *v, bson_t *out)
 
 void snapshot_doc_verdict(const verdict *v, int64_t now_ms, bson_t *out)
 {
-    BSON_APPEND_UTF8(out, "state", v->complete ? "complete" : "incomplete");
+    BSON_APPEND_UTF8(out, "state", verdict_state_name(v->state));
     BSON_APPEND_UTF8(out, "reason", v->reason);
     BSON_APPEND_BOOL(out, "recheck", false);
     BSON_APPEND_INT64(out, "stored", (int64_t)v->stored);
     BSON_APPEND_INT64(out, "copies", (int64_t)v->copies);
     BSON_APPEND_INT64(out, "rejects_stored", (int64_t)v->rejects);
+    BSON_APPEND_INT64(out, "dropped", (int64_t)v->dropped);
     append_missing(v, out);
     BSON_APPEND_DATE_TIME(out, "verified_at", now_ms);
 }
 
 /* --- reading documents --- */
 
-static bool read_ledger(const bson_t *doc, ledger *out)
+static bool get_document(const bson_t *doc, const char *name, bson_t *out)
 {
     bson_iter_t it;
     const uint8_t *data;
     uint32_t len;
-    bson_t whole;
 
-    if (!find(doc, "ledger", &it) || !BSON_ITER_HOLDS_DOCUMENT(&it)) {
+    if (!find(doc, name, &it) || !BSON_ITER_HOLDS_DOCUMENT(&it)) {
         return false;
     }
     bson_iter_document(&it, &len, &data);
-    return bson_init_static(&whole, data, len) && read_entry(&whole, out, NULL) == GV_OK;
+    return bson_init_static(out, data, len);
+}
+
+static bool read_ledger(const bson_t *doc, const char *name, ledger *out)
+{
+    bson_t whole;
+
+    return get_document(doc, name, &whole) && read_entry(&whole, out, NULL) == GV_OK;
+}
+
+static void read_place(const bson_t *doc, const char *name, ledger_place *out)
+{
+    bson_t place;
+
+    if (get_document(doc, name, &place)) {
+        get_text(&place, "topic", out->topic, sizeof out->topic);
+        out->partition = (int32_t)get_count(&place, "partition");
+        out->offset = (int64_t)get_count(&place, "offset");
+    }
 }
 
 bool snapshot_doc_read(const char *id, gv_span bson, snapshot_doc *out)
@@ -227,14 +270,20 @@ bool snapshot_doc_read(const char *id, gv_span bson, snapshot_doc *out)
     if (!bson_init_static(&doc, bson.data, bson.len)) {
         return false;
     }
-    snprintf(out->entry.snapshot, sizeof out->entry.snapshot, "%s", id);
-    out->has_ledger = read_ledger(&doc, &out->entry);
+    snprintf(out->id, sizeof out->id, "%s", id);
+    out->has_ledger = read_ledger(&doc, "ledger", &out->entry);
+    out->has_gap = read_ledger(&doc, "gap", &out->gap);
+    out->gap_last = find(&doc, "gap_last", &it) && bson_iter_as_bool(&it);
+    read_place(&doc, "ledger_at", &out->entry_at);
+    read_place(&doc, "gap_at", &out->gap_at);
+    out->revision = (int64_t)get_count(&doc, "revision");
     get_text(&doc, "state", out->state, sizeof out->state);
     get_text(&doc, "reason", out->reason, sizeof out->reason);
     out->recheck = find(&doc, "recheck", &it) && bson_iter_as_bool(&it);
     out->stored = get_count(&doc, "stored");
     out->copies = get_count(&doc, "copies");
     out->rejects_stored = get_count(&doc, "rejects_stored");
+    out->dropped = get_count(&doc, "dropped");
     if (find(&doc, "missing", &it) && BSON_ITER_HOLDS_DOCUMENT(&it) &&
         bson_iter_recurse(&it, &child) && bson_iter_find(&child, "count")) {
         out->missing = (uint64_t)bson_iter_as_int64(&child);

@@ -62,10 +62,12 @@ typedef struct store {
                       store_scan_fn *row, void *arg, gv_error *err);
 
     /* The collection of snapshots, one document for each, by its text form. `fields` is a BSON
-     * document without _id. begin() stores it unless the snapshot has a document already; set()
-     * replaces these members, and makes the document when there is none. */
-    gv_status (*snapshot_begin)(void *ctx, const char *id, gv_span fields, gv_error *err);
-    gv_status (*snapshot_set)(void *ctx, const char *id, gv_span fields, gv_error *err);
+     * document without _id and revision. set() replaces these members, and makes the document when
+     * there is none. Each change counts the member "revision" up by one; `revision` is what the
+     * caller has read, 0 for a document without one or none at all. GV_AGAIN: the document was
+     * changed since (or this is a repetition), nothing happened: read it again and decide anew. */
+    gv_status (*snapshot_set)(void *ctx, const char *id, int64_t revision, gv_span fields,
+                              gv_error *err);
     /* Calls each() with the one document, or with none when it is not there. */
     gv_status (*snapshot_get)(void *ctx, const char *id, store_snapshot_fn *each, void *arg,
                               gv_error *err);

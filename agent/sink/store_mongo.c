@@ -118,54 +118,57 @@ static gv_status mongo_ensure(void *ctx, const char *collection, gv_error *err)
 
 /* --- the collection of snapshots --- */
 
-static gv_status update_snapshot(mongo_store *s, const char *operator, const char * id,
-                                 gv_span fields, gv_error *err)
+/* Finds the document at this revision alone; at none, an upsert makes it or meets its _id. */
+static bson_t *filter_for(const char *id, int64_t revision)
 {
-    mongoc_collection_t *c = mongo_collection(s, s->snapshots);
-    bson_t members, *filter, update, opts;
+    return revision != 0
+               ? BCON_NEW("_id", BCON_UTF8(id), "revision", BCON_INT64(revision))
+               : BCON_NEW("_id", BCON_UTF8(id), "revision", "{", "$exists", BCON_BOOL(false), "}");
+}
+
+static bool has_matched(const bson_t *reply)
+{
+    bson_iter_t it;
+    bool matched = bson_iter_init_find(&it, reply, "matchedCount") && bson_iter_as_int64(&it) != 0;
+
+    return matched || bson_iter_init_find(&it, reply, "upsertedId");
+}
+
+static gv_status mongo_snapshot_set(void *ctx, const char *id, int64_t revision, gv_span fields,
+                                    gv_error *err)
+{
+    mongo_store *s = ctx;
+    bson_t members, set, update, opts, reply;
     bson_error_t error;
     gv_status status = GV_OK;
 
     if (!bson_init_static(&members, fields.data, fields.len)) {
-        mongoc_collection_destroy(c);
         return gv_fail(err, GV_INVAL, "the members of snapshot %s are not BSON", id);
     }
-    filter = BCON_NEW("_id", BCON_UTF8(id));
+    mongoc_collection_t *c = mongo_collection(s, s->snapshots);
+    bson_t *filter = filter_for(id, revision);
+    bson_copy_to(&members, &set);
+    BSON_APPEND_INT64(&set, "revision", revision + 1);
     bson_init(&update);
-    bson_append_document(&update, operator, - 1, &members);
+    BSON_APPEND_DOCUMENT(&update, "$set", &set);
     bson_copy_to(&s->update_opts, &opts);
-    BSON_APPEND_BOOL(&opts, "upsert", true);
-    /* Two sinks may upsert the same one at once: the second finds it on the next attempt. */
-    for (int attempt = 0; attempt < 3; attempt++) {
-        if (mongoc_collection_update_one(c, filter, &update, &opts, NULL, &error)) {
-            status = GV_OK;
-            break;
-        }
-        if (mongo_refuses((int32_t)error.code) && error.domain == MONGOC_ERROR_SERVER) {
-            status = gv_fail(err, GV_INVAL, "MongoDB %s refused the document of snapshot %s: %s",
-                             s->host, id, error.message);
-            break;
-        }
-        if (error.code != CODE_DUPLICATE_KEY || attempt == 2) {
-            status = mongo_away(s, err, "writing a snapshot", &error);
-            break;
-        }
+    BSON_APPEND_BOOL(&opts, "upsert", revision == 0);
+    bool done = mongoc_collection_update_one(c, filter, &update, &opts, &reply, &error);
+    if (done ? !has_matched(&reply) : error.code == CODE_DUPLICATE_KEY) {
+        status = GV_AGAIN;
+    } else if (!done && mongo_refuses((int32_t)error.code) && error.domain == MONGOC_ERROR_SERVER) {
+        status = gv_fail(err, GV_INVAL, "MongoDB %s refused the document of snapshot %s: %s",
+                         s->host, id, error.message);
+    } else if (!done) {
+        status = mongo_away(s, err, "writing a snapshot", &error);
     }
+    bson_destroy(&reply);
     bson_destroy(&opts);
     bson_destroy(&update);
+    bson_destroy(&set);
     bson_destroy(filter);
     mongoc_collection_destroy(c);
     return status;
-}
-
-static gv_status mongo_snapshot_begin(void *ctx, const char *id, gv_span fields, gv_error *err)
-{
-    return update_snapshot(ctx, "$setOnInsert", id, fields, err);
-}
-
-static gv_status mongo_snapshot_set(void *ctx, const char *id, gv_span fields, gv_error *err)
-{
-    return update_snapshot(ctx, "$set", id, fields, err);
 }
 
 static gv_status find_snapshots(mongo_store *s, const bson_t *filter, const bson_t *opts,
@@ -309,9 +312,8 @@ gv_status store_mongo_open(const store_mongo_config *config, store *out, gv_erro
         mongo_close(s);
         return gv_fail(err, GV_INVAL, "mongo.uri: %s", error.message);
     }
-    *out = (store){ mongo_ensure,         mongo_put,          mongo_scan,
-                    mongo_snapshot_begin, mongo_snapshot_set, mongo_snapshot_get,
-                    mongo_snapshots,      mongo_close,        s };
+    *out = (store){ mongo_ensure,       mongo_put,       mongo_scan,  mongo_snapshot_set,
+                    mongo_snapshot_get, mongo_snapshots, mongo_close, s };
     return GV_OK;
 }
 

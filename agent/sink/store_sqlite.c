@@ -380,9 +380,17 @@ static gv_status sqlite_snapshots(void *ctx, store_snapshot_fn *each, void *arg,
                             arg, err);
 }
 
-static gv_status change_snapshot(sqlite_store *s, const char *id, gv_span fields, bool replace,
-                                 gv_error *err)
+static int64_t revision_of(const bson_t *doc)
 {
+    bson_iter_t it;
+
+    return bson_iter_init_find(&it, doc, "revision") ? bson_iter_as_int64(&it) : 0;
+}
+
+static gv_status sqlite_snapshot_set(void *ctx, const char *id, int64_t revision, gv_span fields,
+                                     gv_error *err)
+{
+    sqlite_store *s = ctx;
     bson_t add, merged;
     snapshot_copy old = { .found = false };
 
@@ -396,8 +404,12 @@ static gv_status change_snapshot(sqlite_store *s, const char *id, gv_span fields
     bson_init(&old.doc);
     bson_init(&merged);
     status = sqlite_snapshot_get(s, id, keep_snapshot, &old, err);
-    if (status == GV_OK && (replace || !old.found)) {
+    if (status == GV_OK && revision_of(&old.doc) != revision) {
+        status = GV_AGAIN;
+    }
+    if (status == GV_OK) {
         BSON_APPEND_UTF8(&merged, "_id", id);
+        BSON_APPEND_INT64(&merged, "revision", revision + 1);
         append_missing(&merged, &add, &merged);
         append_missing(&merged, &old.doc, &merged);
         status = write_snapshot(s, id, &merged, err);
@@ -405,16 +417,6 @@ static gv_status change_snapshot(sqlite_store *s, const char *id, gv_span fields
     bson_destroy(&merged);
     bson_destroy(&old.doc);
     return finish(s, status, err);
-}
-
-static gv_status sqlite_snapshot_begin(void *ctx, const char *id, gv_span fields, gv_error *err)
-{
-    return change_snapshot(ctx, id, fields, false, err);
-}
-
-static gv_status sqlite_snapshot_set(void *ctx, const char *id, gv_span fields, gv_error *err)
-{
-    return change_snapshot(ctx, id, fields, true, err);
 }
 
 /* --- opening --- */
@@ -499,9 +501,8 @@ gv_status store_sqlite_open(const store_sqlite_config *config, store *out, gv_er
         sqlite_close(s);
         return status;
     }
-    *out = (store){ sqlite_ensure,         sqlite_put,          sqlite_scan,
-                    sqlite_snapshot_begin, sqlite_snapshot_set, sqlite_snapshot_get,
-                    sqlite_snapshots,      sqlite_close,        s };
+    *out = (store){ sqlite_ensure,       sqlite_put,       sqlite_scan,  sqlite_snapshot_set,
+                    sqlite_snapshot_get, sqlite_snapshots, sqlite_close, s };
     return GV_OK;
 }
 

@@ -12,7 +12,10 @@ typedef struct {
 } choice;
 
 struct tally {
-    verdict_claim claim;
+    bool has_claim;
+    bool has_gap;
+    verdict_claim claim; /* all 0 without one */
+    verdict_gap gap;
     choice all;        /* documents and copies */
     choice first;      /* documents alone: of each id the version that came first */
     choice latest;     /* of each id the version that came last */
@@ -23,16 +26,32 @@ struct tally {
     uint8_t *seen; /* a bit for each position; NULL: too many */
 };
 
-tally *tally_open(const verdict_claim *claim)
+const char *verdict_state_name(verdict_state state)
+{
+    static const char *const names[] = {
+        [VERDICT_INCOMPLETE] = "incomplete", [VERDICT_COMPLETE] = "complete", [VERDICT_GAP] = "gap"
+    };
+
+    return names[state];
+}
+
+tally *tally_open(const verdict_claim *claim, const verdict_gap *gap)
 {
     tally *t = calloc(1, sizeof *t);
 
     if (!t) {
         return NULL;
     }
-    t->claim = *claim;
-    if (claim->records <= VERDICT_POSITIONS_MAX) {
-        t->seen = calloc((size_t)(claim->records / 8 + 1), 1);
+    t->has_claim = claim != NULL;
+    t->has_gap = gap != NULL;
+    if (claim) {
+        t->claim = *claim;
+    }
+    if (gap) {
+        t->gap = *gap;
+    }
+    if (t->claim.records <= VERDICT_POSITIONS_MAX) {
+        t->seen = calloc((size_t)(t->claim.records / 8 + 1), 1);
         if (!t->seen) {
             free(t);
             return NULL;
@@ -111,11 +130,20 @@ static bool matches(const tally *t, const choice *c)
     return c->count == t->claim.records && c->digest == t->claim.digest;
 }
 
+static void explain_gap(const verdict_gap *gap, verdict *out)
+{
+    snprintf(out->reason, sizeof out->reason, "%" PRIu64 " records were dropped%s%s: %s",
+             gap->records, gap->device[0] ? " by " : "", gap->device,
+             gap->reason[0] ? gap->reason : "no reason given");
+}
+
 static void explain(const tally *t, verdict *out)
 {
     const verdict_claim *claim = &t->claim;
 
-    if (strcmp(claim->state, "complete") != 0) {
+    if (out->state == VERDICT_GAP) {
+        explain_gap(&t->gap, out);
+    } else if (strcmp(claim->state, "complete") != 0) {
         snprintf(out->reason, sizeof out->reason, "the agent says: %s", claim->state);
     } else if (out->missing != 0) {
         snprintf(out->reason, sizeof out->reason, "%" PRIu64 " of %" PRIu64 " records are missing",
@@ -146,9 +174,11 @@ void tally_verdict(const tally *t, verdict *out)
     if (!records) {
         name_missing(t, out);
     }
-    out->complete =
-        records && t->rejects >= t->claim.rejects && strcmp(t->claim.state, "complete") == 0;
-    if (!out->complete) {
-        explain(t, out);
+    if (records && t->rejects >= t->claim.rejects && strcmp(t->claim.state, "complete") == 0) {
+        out->state = VERDICT_COMPLETE;
+        return;
     }
+    out->state = t->has_gap && (t->gap.last || !t->has_claim) ? VERDICT_GAP : VERDICT_INCOMPLETE;
+    out->dropped = out->state == VERDICT_GAP ? t->gap.records : 0;
+    explain(t, out);
 }

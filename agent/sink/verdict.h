@@ -21,26 +21,40 @@ typedef struct {
     uint64_t digest; /* sum of codec_digest() over the records, modulo 2^64 */
 } verdict_claim;
 
+/* What the agent says it had to drop. */
+typedef struct {
+    uint64_t records;
+    char reason[64]; /* a word: "quota" */
+    char device[72];
+    bool last; /* no claim has come after it */
+} verdict_gap;
+
+typedef enum { VERDICT_INCOMPLETE, VERDICT_COMPLETE, VERDICT_GAP } verdict_state;
+
 typedef struct {
     uint64_t first;
     uint64_t last; /* included */
 } verdict_range;
 
 typedef struct {
-    bool complete;
-    char reason[160]; /* "" when complete */
+    verdict_state state;
+    char reason[192]; /* "" when complete */
     uint64_t stored;  /* records, copies included */
     uint64_t copies;
     uint64_t rejects;
-    uint64_t missing;                         /* records that are not there */
+    uint64_t dropped;                         /* VERDICT_GAP: as the agent says */
+    uint64_t missing;                         /* records of the claim that are not there */
     verdict_range ranges[VERDICT_RANGES_MAX]; /* the first of their positions */
     uint32_t range_count;
 } verdict;
 
 typedef struct tally tally;
 
-/* NULL when there is no memory. */
-tally *tally_open(const verdict_claim *claim);
+const char *verdict_state_name(verdict_state state);
+
+/* Either may be NULL, not both. NULL when there is no memory. What the store proves wins: a claim
+ * that matches is complete whatever a gap says. Otherwise the last word of the agent counts. */
+tally *tally_open(const verdict_claim *claim, const verdict_gap *gap);
 void tally_close(tally *t);
 
 /* One stored record; a copy comes after the document it belongs to, in order of arrival. */

@@ -60,6 +60,7 @@ struct source {
     char *index_text;
     size_t index_len;
     bool stopping;
+    bool held; /* nothing is asked for */
     slot slots[SOURCE_TRANSFERS_MAX];
 };
 

@@ -281,6 +281,8 @@ uint64_t source_tick(source *s)
         return UINT64_MAX;
     for (uint32_t i = 0; i < s->counts.feeds; i++)
         warn_when_stale(s, &s->feeds[i], now_ms);
+    if (s->held)
+        return UINT64_MAX;
     while (next_ms == 0)
         next_ms = start_one(s, now_ms);
     s->counts.tokens = s->token.fetched;
@@ -339,6 +341,11 @@ void source_resume(source *s, unsigned number)
 {
     if (s->slots[number].state == SLOT_RECEIVING)
         http_resume(s->slots[number].transfer);
+}
+
+void source_hold(source *s, bool hold)
+{
+    s->held = hold;
 }
 
 void source_stop(source *s)

@@ -98,6 +98,9 @@ uint64_t source_tick(source *s);
 void source_resume(source *s, unsigned slot);
 void source_settle(source *s, unsigned slot, source_outcome outcome, const char *reason);
 
+/* While on hold no snapshot is asked for; what is arriving goes on. */
+void source_hold(source *s, bool hold);
+
 /* Starts nothing new, and ends what is still arriving (`end` is called, with GV_IO). */
 void source_stop(source *s);
 bool source_busy(const source *s);     /* some slot is not settled yet */

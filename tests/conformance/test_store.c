@@ -213,6 +213,7 @@ typedef struct {
     char last_id[64];
     int64_t records;
     int64_t at;
+    int64_t revision;
 } seen;
 
 static gv_status see(void *arg, const char *id, gv_span bson)
@@ -232,6 +233,9 @@ static gv_status see(void *arg, const char *id, gv_span bson)
     }
     if (bson_iter_init_find(&it, &b, "records")) {
         t->records = bson_iter_as_int64(&it);
+    }
+    if (bson_iter_init_find(&it, &b, "revision")) {
+        t->revision = bson_iter_as_int64(&it);
     }
     if (bson_iter_init_find(&it, &b, "snapshot_at")) {
         t->at = bson_iter_date_time(&it);
@@ -423,43 +427,71 @@ static void an_empty_put_is_nothing(void **state)
     assert_int_equal(put(f, "auctions.raw").added, 0);
 }
 
-static void snapshots_begin_once_and_are_set_by_member(void **state)
+static gv_status set_snapshot(fixture *f, const char *id, int64_t revision, const bson_t *members)
+{
+    gv_error err = { 0 };
+    gv_status status = f->s.snapshot_set(f->s.ctx, id, revision, span_of(members), &err);
+
+    assert_int_equal(err.text[0], '\0');
+    return status;
+}
+
+static void snapshots_are_set_by_member(void **state)
 {
     fixture *f = *state;
     gv_error err = { 0 };
     bson_t *first = BCON_NEW("state", BCON_UTF8("receiving"), "extra", BCON_UTF8("kept"),
                              "snapshot_at", BCON_DATE_TIME(1404174601000));
-    bson_t *second = BCON_NEW("state", BCON_UTF8("other"));
     bson_t *set = BCON_NEW("state", BCON_UTF8("complete"), "records", BCON_INT64(INT64_MAX));
 
     assert_int_equal(get_snapshot(f, SNAPSHOT).count, 0);
-    assert_int_equal(f->s.snapshot_begin(f->s.ctx, SNAPSHOT, span_of(first), &err), GV_OK);
-    assert_int_equal(f->s.snapshot_begin(f->s.ctx, SNAPSHOT, span_of(second), &err), GV_OK);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, 0, first), GV_OK);
     seen t = get_snapshot(f, SNAPSHOT);
     assert_int_equal(t.count, 1);
     assert_string_equal(t.state, "receiving");
 
-    assert_int_equal(f->s.snapshot_set(f->s.ctx, SNAPSHOT, span_of(set), &err), GV_OK);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, t.revision, set), GV_OK);
     t = get_snapshot(f, SNAPSHOT);
     assert_string_equal(t.state, "complete");
     assert_string_equal(t.extra, "kept");
     assert_true(t.records == INT64_MAX);
     assert_true(t.at == INT64_C(1404174601000));
-    assert_int_equal(f->s.snapshot_begin(f->s.ctx, SNAPSHOT, span_of(second), &err), GV_OK);
-    assert_string_equal(get_snapshot(f, SNAPSHOT).state, "complete");
 
     /* set() makes what is not there; the list is in order of time */
     bson_t *late =
         BCON_NEW("state", BCON_UTF8("pending"), "snapshot_at", BCON_DATE_TIME(1404178201000));
-    assert_int_equal(f->s.snapshot_set(f->s.ctx, OTHER, span_of(late), &err), GV_OK);
+    assert_int_equal(set_snapshot(f, OTHER, 0, late), GV_OK);
     memset(&t, 0, sizeof t);
     assert_int_equal(f->s.snapshots(f->s.ctx, see, &t, &err), GV_OK);
     assert_int_equal(t.count, 2);
     assert_string_equal(t.last_id, OTHER);
     bson_destroy(first);
-    bson_destroy(second);
     bson_destroy(set);
     bson_destroy(late);
+}
+
+static void a_snapshot_that_was_changed_meanwhile_is_not_overwritten(void **state)
+{
+    fixture *f = *state;
+    bson_t *mine = BCON_NEW("state", BCON_UTF8("mine"));
+    bson_t *theirs = BCON_NEW("state", BCON_UTF8("theirs"), "extra", BCON_UTF8("new"));
+
+    assert_int_equal(set_snapshot(f, SNAPSHOT, 3, mine), GV_AGAIN); /* there is none */
+    assert_int_equal(get_snapshot(f, SNAPSHOT).count, 0);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, 0, mine), GV_OK);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, 0, theirs), GV_AGAIN); /* both found none */
+    assert_string_equal(get_snapshot(f, SNAPSHOT).state, "mine");
+    int64_t both_read = get_snapshot(f, SNAPSHOT).revision;
+    assert_int_equal(set_snapshot(f, SNAPSHOT, both_read, theirs), GV_OK);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, both_read, mine), GV_AGAIN);
+    seen t = get_snapshot(f, SNAPSHOT);
+    assert_string_equal(t.state, "theirs");
+    assert_string_equal(t.extra, "new");
+    assert_int_equal(t.revision, both_read + 1);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, t.revision, mine), GV_OK);
+    assert_string_equal(get_snapshot(f, SNAPSHOT).state, "mine");
+    bson_destroy(mine);
+    bson_destroy(theirs);
 }
 
 static gv_status stop_at_once(void *arg, size_t which, bool copy, int64_t position, int64_t digest)
@@ -520,7 +552,7 @@ static void away_is_said_and_over_when_it_is_back(void **state)
     assert_non_null(strstr(err.text, f->mongo ? "MongoDB 127.0.0.1" : "SQLite store_"));
     assert_int_equal(f->refused, 0);
     assert_int_equal(counts.added, 0);
-    assert_int_equal(f->s.snapshot_set(f->s.ctx, SNAPSHOT, span_of(fields), NULL), GV_IO);
+    assert_int_equal(f->s.snapshot_set(f->s.ctx, SNAPSHOT, 0, span_of(fields), NULL), GV_IO);
     come_back(f);
     time_t deadline = time(NULL) + 30; /* libmongoc asks a lost server again after some seconds */
     while (put_into(f, &f->s, "auctions.raw", &counts, NULL) != GV_OK) {
@@ -528,7 +560,7 @@ static void away_is_said_and_over_when_it_is_back(void **state)
         usleep(50000);
     }
     assert_int_equal(counts.added, 1);
-    assert_int_equal(f->s.snapshot_set(f->s.ctx, SNAPSHOT, span_of(fields), NULL), GV_OK);
+    assert_int_equal(set_snapshot(f, SNAPSHOT, 0, fields), GV_OK);
     assert_int_equal(scan(f, "auctions.raw", SNAPSHOT).digests, 3);
     bson_destroy(fields);
 }
@@ -626,7 +658,8 @@ int main(int argc, char **argv)
         EACH(unusual_values_are_stored),
         EACH(a_large_batch_is_stored_whole),
         EACH(an_empty_put_is_nothing),
-        EACH(snapshots_begin_once_and_are_set_by_member),
+        EACH(snapshots_are_set_by_member),
+        EACH(a_snapshot_that_was_changed_meanwhile_is_not_overwritten),
         EACH(one_scan_reads_several_snapshots),
         EACH(a_scan_stops_when_told),
         EACH(away_is_said_and_over_when_it_is_back),

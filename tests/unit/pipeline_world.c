@@ -83,6 +83,7 @@ int world_setup(void **state)
     w.clock = clock_double_table(&w.now);
     w.disk = disk_double_new(1 << 20);
     w.fs = disk_double_table(w.disk);
+    spool_double_reset();
     log_double_open(&w.said);
     load_schemas();
     w.config = (pipeline_config){
@@ -94,6 +95,16 @@ int world_setup(void **state)
         .batch_count = PIPELINE_BATCHES_MIN,
         .batch_bytes = PIPELINE_BATCH_BYTES_MIN,
         .max_transfers = 4,
+    };
+    w.outlet_config = (outlet_config){
+        .clock = &w.clock,
+        .dir = "spool",
+        .after_ms = 5000,
+        .backpressure_ms = 30000,
+        .commit_ms = 200,
+        .segment_bytes = SPOOL_SEGMENT_BYTES_MIN,
+        .topic = "auctions.raw",
+        .device = "attic",
     };
     w.source_config = (source_config){
         .base_url = "https://{region}.api.example",
@@ -133,6 +144,23 @@ world_realm *world_add(body_spec spec)
     return r;
 }
 
+static void on_batch_done(void *ctx, batch *b, uint32_t refused)
+{
+    (void)ctx;
+    outlet_on_batch_done(w.outlet, b, refused);
+}
+
+static void open_outlet(gv_error *err)
+{
+    const outlet_events events = pipeline_outlet_events(w.pipeline);
+    w.forwarder = forwarder_double_open(on_batch_done, NULL);
+    forwarder_double_clock(w.forwarder, &w.clock);
+    w.outlet_config.batch_bytes = w.config.batch_bytes;
+    if (outlet_open(&w.outlet_config, pipeline_pool(w.pipeline), w.forwarder, &events, &w.outlet,
+                    err) != GV_OK)
+        fail_msg("%s", err->text);
+}
+
 void world_open(void)
 {
     gv_error err = { 0, "" };
@@ -151,22 +179,24 @@ void world_open(void)
     http_double_serve(w.http, serve, NULL);
     if (pipeline_open(&w.config, &w.clock, &w.pipeline, &err) != GV_OK)
         fail_msg("%s", err.text);
-    w.forwarder = forwarder_double_open(pipeline_on_batch_done, w.pipeline);
+    open_outlet(&err);
     const source_events events = pipeline_source_events(w.pipeline);
     assert_int_equal(
         source_open(&w.source_config, w.http, &w.fs, &w.clock, &events, &w.source, &err), GV_OK);
-    pipeline_attach(w.pipeline, w.source, w.forwarder);
+    pipeline_attach(w.pipeline, w.source, w.outlet);
 }
 
 void world_close(void)
 {
     if (w.source)
         source_stop(w.source);
+    outlet_close(w.outlet);
     forwarder_double_close(w.forwarder);
     source_close(w.source);
     http_close(w.http);
     pipeline_close(w.pipeline);
     w.forwarder = NULL;
+    w.outlet = NULL;
     w.source = NULL;
     w.http = NULL;
     w.pipeline = NULL;
@@ -181,6 +211,7 @@ int world_teardown(void **state)
     free(w.schema_text[0]);
     free(w.schema_text[1]);
     free(w.schema_memory);
+    spool_double_reset();
     log_double_close(&w.said);
     disk_double_free(w.disk);
     return 0;
@@ -209,7 +240,8 @@ void world_settle(void)
         http_tick(w.http);
         source_tick(w.source);
         http_tick(w.http);
-        worked = pipeline_tick(w.pipeline);
+        worked = outlet_tick(w.outlet) <= w.now.mono_ms;
+        worked = pipeline_tick(w.pipeline) || worked;
     } while (worked || before != activity());
 }
 

@@ -16,6 +16,7 @@
 #include "tests/doubles/disk_double.h"
 #include "tests/doubles/http_double.h"
 #include "tests/doubles/log_double.h"
+#include "tests/doubles/spool_double.h"
 #include "tests/unit/auction_bodies.h"
 
 #define WORLD_REALMS 12
@@ -43,9 +44,11 @@ typedef struct {
     source *source;
     pipeline *pipeline;
     forwarder *forwarder;
+    outlet *outlet;
     source_config source_config;
     source_list list;
     pipeline_config config;
+    outlet_config outlet_config; /* without a spool, unless a test enables it */
     char *schema_text[2];
     gv_span schema_span[2];
     schema auction, reject; /* to read what came out */

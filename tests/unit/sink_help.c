@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -80,20 +79,29 @@ static gv_status do_put(void *ctx, const char *collection, const store_doc *cons
     STORE_CALL(put_others(w, collection, docs, count, refused, arg, counts, err));
 }
 
+static gv_status scan_then_let_others(world *w, const char *collection,
+                                      const char *const *snapshots, size_t count,
+                                      store_scan_fn *row, void *arg, gv_error *err)
+{
+    gv_status status = w->inner.scan(w->inner.ctx, collection, snapshots, count, row, arg, err);
+    void (*others)(void) = w->at_scan;
+
+    w->at_scan = NULL;
+    if (others) {
+        others();
+    }
+    return status;
+}
+
 static gv_status do_scan(void *ctx, const char *collection, const char *const *snapshots,
                          size_t count, store_scan_fn *row, void *arg, gv_error *err)
 {
-    STORE_CALL(w->inner.scan(w->inner.ctx, collection, snapshots, count, row, arg, err));
+    STORE_CALL(scan_then_let_others(w, collection, snapshots, count, row, arg, err));
 }
 
-static gv_status do_begin(void *ctx, const char *id, gv_span fields, gv_error *err)
+static gv_status do_set(void *ctx, const char *id, int64_t revision, gv_span fields, gv_error *err)
 {
-    STORE_CALL(w->inner.snapshot_begin(w->inner.ctx, id, fields, err));
-}
-
-static gv_status do_set(void *ctx, const char *id, gv_span fields, gv_error *err)
-{
-    STORE_CALL(w->inner.snapshot_set(w->inner.ctx, id, fields, err));
+    STORE_CALL(w->inner.snapshot_set(w->inner.ctx, id, revision, fields, err));
 }
 
 static gv_status do_get(void *ctx, const char *id, store_snapshot_fn *each, void *arg,
@@ -233,29 +241,16 @@ static int64_t wall(void *ctx)
     return (int64_t)((world *)ctx)->now_ms + 1700000000000;
 }
 
-static void remove_database(world *w)
-{
-    static const char *const ends[] = { "", "-wal", "-shm" };
-    char path[80];
-
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", w->path, ends[i]);
-        unlink(path);
-    }
-}
-
 void world_open(world *w)
 {
-    static int number;
     gv_error err = { 0 };
 
     memset(w, 0, sizeof *w);
-    snprintf(w->path, sizeof w->path, "sink_%d_%d.db", (int)getpid(), number++);
-    remove_database(w);
-    assert_int_equal(store_sqlite_open(&(store_sqlite_config){ w->path, "snapshots", 100, false },
-                                       &w->inner, &err),
-                     GV_OK);
-    w->store = (store){ do_ensure, do_put, do_scan, do_begin, do_set, do_get, do_list, NULL, w };
+    assert_int_equal(
+        store_sqlite_open(&(store_sqlite_config){ ":memory:", "snapshots", 100, false }, &w->inner,
+                          &err),
+        GV_OK);
+    w->store = (store){ do_ensure, do_put, do_scan, do_set, do_get, do_list, NULL, w };
     w->clock = (plat_clock){ mono, wall, w, 0 };
     w->now_ms = 1000000;
     w->batch_records = 100;
@@ -271,7 +266,6 @@ void world_close(world *w)
 {
     sink_close(w->sink);
     w->inner.close(w->inner.ctx);
-    remove_database(w);
     for (int t = 0; t < WORLD_TOPICS; t++) {
         for (int p = 0; p < WORLD_PARTITIONS; p++) {
             for (int64_t i = 0; i < w->partitions[t][p].high; i++) {
@@ -392,6 +386,16 @@ void world_auction(world *w, int partition, const char *snapshot, int64_t id, in
     world_put(w, RAW, partition, gv_span_str(key), gv_span_of(bytes, out.len), false);
 }
 
+uint64_t world_rows(world *w, const char *snapshot, int64_t first, int64_t count)
+{
+    uint64_t sum = 0;
+
+    for (int64_t i = first; i < first + count; i++) {
+        world_auction(w, (int)(i % WORLD_PARTITIONS), snapshot, 1000 + i, i, 50, &sum);
+    }
+    return sum;
+}
+
 void world_reject(world *w, int partition, const char *snapshot, int64_t row)
 {
     uint8_t bytes[512];
@@ -423,6 +427,18 @@ void world_ledger(world *w, const char *snapshot, uint64_t records, uint64_t rej
              ",\"rejects\":%" PRIu64 ",\"digest\":\"%016" PRIx64
              "\",\"topic\":\"auctions.raw\",\"news\":{\"kept\":[1,2]}}",
              snapshot, records, rejects, digest);
+    world_json(w, snapshot, json);
+}
+
+void world_gap(world *w, const char *snapshot, uint64_t records, uint64_t rejects)
+{
+    char json[512];
+
+    snprintf(json, sizeof json,
+             "{\"snapshot\":\"%s\",\"state\":\"gap\",\"records\":%" PRIu64 ",\"rejects\":%" PRIu64
+             ",\"reason\":\"quota\",\"topic\":\"auctions.raw\",\"device\":\"pi-attic\","
+             "\"agent\":\"gavel 0.2.0\",\"news\":{\"kept\":[1,2]}}",
+             snapshot, records, rejects);
     world_json(w, snapshot, json);
 }
 

@@ -42,9 +42,8 @@ typedef struct {
     world_partition partitions[WORLD_TOPICS][WORLD_PARTITIONS];
     world_letter letters[WORLD_LETTERS];
     size_t letter_count;
-    char path[64]; /* of the database */
-    store inner;   /* SQLite */
-    store store;   /* what the sink sees */
+    store inner; /* SQLite, in memory: it outlives the sinks */
+    store store; /* what the sink sees */
     plat_clock clock;
     uint64_t now_ms;
     sink *sink;
@@ -52,6 +51,7 @@ typedef struct {
     size_t batch_bytes;
     size_t snapshots;      /* at hand; 0: the usual */
     const char *refuse_id; /* the store will never take this document */
+    void (*at_scan)(void); /* somebody else's work while a scan goes on; once */
     /* Faults: calls of any kind are counted; call `fail_at` fails, before or after doing its work. */
     uint64_t calls;
     uint64_t fail_at; /* 0: never */
@@ -71,9 +71,12 @@ void world_put(world *w, int topic, int partition, gv_span key, gv_span value, b
 /* An auction row, framed; its digest is added to *sum when that is not NULL. */
 void world_auction(world *w, int partition, const char *snapshot, int64_t id, int64_t position,
                    int64_t price, uint64_t *sum);
+/* `count` rows over both partitions, from `first`; returns the sum of their digests. */
+uint64_t world_rows(world *w, const char *snapshot, int64_t first, int64_t count);
 void world_reject(world *w, int partition, const char *snapshot, int64_t row);
 void world_ledger(world *w, const char *snapshot, uint64_t records, uint64_t rejects,
                   uint64_t digest);
+void world_gap(world *w, const char *snapshot, uint64_t records, uint64_t rejects);
 void world_json(world *w, const char *key, const char *json);
 
 void world_start(world *w);   /* a new process, which starts where the group had committed */

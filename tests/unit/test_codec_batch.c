@@ -110,6 +110,63 @@ static void acknowledgement_counts_once(void **state)
 }
 
 /* Expected values: libstdc++'s std::_Hash_bytes with seed 0, which is the same function. */
+static void dropping_what_was_acknowledged_keeps_the_rest_as_if_never_sent(void **state)
+{
+    static const char *const texts[] = { "a", "bb", "", "dddd", "eeeee" };
+
+    (void)state;
+    for (unsigned acked = 0; acked < 1u << 5; acked++) {
+        uint8_t bytes[200], fresh_bytes[200];
+        batch b = { .bytes = gv_buf_of(bytes, sizeof bytes) };
+        batch fresh = { .bytes = gv_buf_of(fresh_bytes, sizeof fresh_bytes) };
+        batch_entry entry;
+        size_t offset = 0;
+
+        batch_start(&b, BATCH_AUCTIONS, &thrall, 1);
+        batch_start(&fresh, BATCH_AUCTIONS, &thrall, 1);
+        for (unsigned i = 0; i < 5; i++) {
+            assert_true(batch_append(&b, i, gv_span_str(texts[i])));
+            if (!(acked & 1u << i))
+                assert_true(batch_append(&fresh, i, gv_span_str(texts[i])));
+        }
+        for (unsigned i = 0; batch_next(&b, &offset, &entry); i++) {
+            gv_put_be32(entry.framed + 1, 77); /* as when it was sent */
+            if (acked & 1u << i)
+                batch_mark_acked(&b, entry.offset);
+        }
+        batch_drop_acked(&b);
+        assert_int_equal(b.acked, 0);
+        assert_int_equal(b.records, fresh.records);
+        assert_int_equal(b.bytes.len, fresh.bytes.len);
+        assert_memory_equal(bytes, fresh_bytes, fresh.bytes.len);
+    }
+}
+
+static void bytes_from_outside_are_whole_entries_or_refused(void **state)
+{
+    uint8_t bytes[200];
+    batch b = { .bytes = gv_buf_of(bytes, sizeof bytes) };
+    size_t ends[4] = { 0 };
+    uint32_t records;
+
+    (void)state;
+    batch_start(&b, BATCH_AUCTIONS, &thrall, 1);
+    for (unsigned i = 1; i < 4; i++) {
+        assert_true(batch_append(&b, i, gv_span_of("some text", 3 * i)));
+        ends[i] = b.bytes.len;
+    }
+    for (size_t len = 0, entries = 0; len <= b.bytes.len; len++) {
+        if (entries < 3 && len == ends[entries + 1])
+            entries++;
+        assert_int_equal(batch_check(gv_span_of(bytes, len), &records), len == ends[entries]);
+        assert_int_equal(records, entries);
+    }
+    batch_mark_acked(&b, ends[1]);
+    assert_false(batch_check(gv_span_of(bytes, b.bytes.len), &records));
+    gv_put_le32(bytes, UINT32_MAX);
+    assert_false(batch_check(gv_span_of(bytes, b.bytes.len), &records));
+}
+
 static void digest_is_murmurhash64a(void **state)
 {
     uint8_t all[256];
@@ -222,6 +279,8 @@ int main(void)
         cmocka_unit_test(batch_layout_is_the_documented_one),
         cmocka_unit_test(full_batch_is_left_as_it_was),
         cmocka_unit_test(acknowledgement_counts_once),
+        cmocka_unit_test(dropping_what_was_acknowledged_keeps_the_rest_as_if_never_sent),
+        cmocka_unit_test(bytes_from_outside_are_whole_entries_or_refused),
         cmocka_unit_test(digest_is_murmurhash64a),
         cmocka_unit_test(longs_are_zigzag_varints),
         cmocka_unit_test(prefix_makes_room_for_itself),

@@ -96,6 +96,14 @@ static void wrong_values_are_named_with_what_was_expected_and_found(void **state
           "gavel.json: kafka.properties[\"acks\"]: expected a text, a number, true or false, found "
           "a "
           "list" },
+        { "{\"spool\": {\"policy\": \"newest\"}}", "gavel.json: spool.policy: expected one of "
+                                                   "pause, drop-oldest-snapshot or thin, found the "
+                                                   "text \"newest\"" },
+        { "{\"spool\": {\"quota_mib\": 32}}",
+          "gavel.json: spool.quarantine_mib: 64 is more than spool.quota_mib, which is 32" },
+        { "{\"spool\": {\"quota_mib\": 64, \"segment_kib\": 65537}}",
+          "gavel.json: spool.segment_kib: 65537 KiB are more than spool.quota_mib, which is 64 "
+          "MiB" },
         { "{\"memory\": {\"batches\": 3}}", "gavel.json: memory.batches: expected 0 or a whole "
                                             "number from 4 to 64, found the number 3" },
     };

@@ -470,6 +470,97 @@ static void closing_with_batches_in_hand_is_clean(void **state)
     rig_stop(&r);
 }
 
+/* --- taking back ------------------------------------------------------------------------------- */
+static bool is_in(void *ctx, const batch *b)
+{
+    const batch *const *wanted = ctx;
+
+    return b == wanted[0] || b == wanted[1];
+}
+
+static void
+withdrawn_batches_come_in_order_with_nothing_in_flight_and_the_rest_goes_on(void **state)
+{
+    rig r = rig_start(1);
+
+    (void)state;
+    kafka_mock_topic(&r.mock, RAW, 1);
+    kafka_mock_down(&r.mock);
+    rig_open(&r);
+    for (int i = 0; i < 4; i++)
+        forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 100));
+    RUN_UNTIL(&r, r.batches[3]->in_flight > 0);
+    forwarder_recall(r.f);
+    batch *wanted[] = { r.batches[1], r.batches[3] };
+    batch *out = forwarder_withdraw(r.f, is_in, wanted);
+    assert_ptr_equal(out, r.batches[1]);
+    assert_ptr_equal(out->next, r.batches[3]);
+    assert_null(out->next->next);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(r.batches[i]->in_flight, 0);
+    assert_int_equal(forwarder_state(r.f)->batches_waiting, 2);
+    assert_int_equal(r.done, 0);
+    forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 100)); /* behind what stayed */
+    kafka_mock_up(&r.mock);
+    RUN_UNTIL(&r, r.done == 3);
+    assert_int_equal(r.batches[1]->acked + r.batches[3]->acked, 0);
+    seen *s = read_back(&r, RAW);
+    for (uint64_t key = 0; key < r.next_key; key++)
+        assert_int_equal(s->times[key], key / 100 == 1 || key / 100 == 3 ? 0 : 1);
+    assert_int_equal(s->out_of_order, 0);
+    free(s);
+    rig_stop(&r);
+}
+
+static void acknowledged_batch_is_not_withdrawn_and_a_part_of_one_is_known(void **state)
+{
+    rig r = rig_start(1);
+
+    (void)state;
+    r.config.kafka.queue_records = 50; /* the second batch is far from whole when the first is */
+    kafka_mock_topic(&r.mock, RAW, 1);
+    rig_open(&r);
+    for (int i = 0; i < 2; i++)
+        forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 1000));
+    while (r.batches[0]->acked < r.batches[0]->records || r.batches[1]->acked == 0)
+        turn(&r, 50);
+    uint32_t acked_before = r.batches[1]->acked;
+    forwarder_recall(r.f);
+    batch *out = forwarder_withdraw(r.f, is_in, r.batches);
+    assert_ptr_equal(out, r.batches[1]);
+    assert_null(out->next);
+    assert_true(out->acked >= acked_before && out->acked < out->records);
+    uint32_t missing = out->records - out->acked;
+    batch_drop_acked(out);
+    forwarder_submit(r.f, out); /* may come again, and has nothing twice that was acknowledged */
+    RUN_UNTIL(&r, r.done == 2);
+    assert_int_equal(out->records, missing);
+    expect_all(&r, 0, false);
+    rig_stop(&r);
+}
+
+static void progress_is_told_from_waiting(void **state)
+{
+    rig r = rig_start(1);
+
+    (void)state;
+    kafka_mock_topic(&r.mock, RAW, 1);
+    kafka_mock_down(&r.mock);
+    rig_open(&r);
+    uint64_t before = now_ms(&r);
+    forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 10));
+    uint64_t since = forwarder_state(r.f)->last_progress_ms;
+    assert_true(since >= before && since <= now_ms(&r));
+    RUN_UNTIL(&r, now_ms(&r) > since + 20 && r.batches[0]->in_flight > 0);
+    forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 10)); /* changes nothing: one waits */
+    forwarder_recall(r.f);
+    assert_int_equal(forwarder_state(r.f)->last_progress_ms, since);
+    kafka_mock_up(&r.mock);
+    RUN_UNTIL(&r, r.done == 2);
+    assert_true(forwarder_state(r.f)->last_progress_ms > since);
+    rig_stop(&r);
+}
+
 /* The first argument, if any, is a pattern of the tests to run. */
 int main(int argc, char **argv)
 {
@@ -487,6 +578,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(missing_topic_is_named_until_somebody_makes_it),
         cmocka_unit_test(broker_that_creates_no_topics_on_request_is_left_to_do_it_itself),
         cmocka_unit_test(closing_with_batches_in_hand_is_clean),
+        cmocka_unit_test(
+            withdrawn_batches_come_in_order_with_nothing_in_flight_and_the_rest_goes_on),
+        cmocka_unit_test(acknowledged_batch_is_not_withdrawn_and_a_part_of_one_is_known),
+        cmocka_unit_test(progress_is_told_from_waiting),
     };
 
     if (argc > 1)

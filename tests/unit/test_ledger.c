@@ -13,6 +13,7 @@
 static ledger_entry entry_of(const char *topic, const char *device)
 {
     return (ledger_entry){ { "eu", 604, 2, INT64_C(1404174601000) },
+                           LEDGER_COMPLETE,
                            71088,
                            3,
                            0xABC,
@@ -59,6 +60,33 @@ static void entry_says_all_that_the_contract_says(void **state)
     expect_text(root, "schema", "fedcba9876543210");
     expect_text(root, "topic", "auctions.raw");
     expect_text(root, "device", e.device);
+    assert_non_null(strstr(text, "\"agent\":\"gavel "));
+    cJSON_Delete(root);
+}
+
+static void gap_says_what_was_dropped_and_proves_nothing(void **state)
+{
+    (void)state;
+    char text[LEDGER_BYTES_MAX];
+    size_t len;
+    gv_error err = { 0, "" };
+    ledger_entry e = entry_of("auctions.raw", "attic");
+    e.state = LEDGER_GAP;
+    e.fingerprint = 0;
+    assert_int_equal(ledger_write(&e, text, &len, &err), GV_OK);
+    cJSON *root = cJSON_ParseWithLength(text, len);
+    assert_int_equal(cJSON_GetArraySize(root), 12);
+    expect_text(root, "snapshot", "eu/604/2/1404174601");
+    expect_text(root, "region", "eu");
+    expect_number(root, "realm", 604);
+    expect_number(root, "house", 2);
+    expect_number(root, "snapshot_at", 1404174601000.0);
+    expect_text(root, "state", "gap");
+    expect_text(root, "reason", "quota");
+    expect_number(root, "records", 71088);
+    expect_number(root, "rejects", 3);
+    expect_text(root, "topic", "auctions.raw");
+    expect_text(root, "device", "attic");
     assert_non_null(strstr(text, "\"agent\":\"gavel "));
     cJSON_Delete(root);
 }
@@ -112,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entry_says_all_that_the_contract_says),
+        cmocka_unit_test(gap_says_what_was_dropped_and_proves_nothing),
         cmocka_unit_test(numbers_are_whole_and_exact),
         cmocka_unit_test(longest_names_fit_and_what_does_not_fit_is_an_error),
     };

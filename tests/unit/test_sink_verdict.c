@@ -17,7 +17,7 @@
 static verdict judge(uint64_t records, uint64_t digest, const int64_t *positions, size_t count)
 {
     verdict_claim claim = { "complete", records, 0, digest };
-    tally *t = tally_open(&claim);
+    tally *t = tally_open(&claim, NULL);
     verdict v;
 
     assert_non_null(t);
@@ -35,7 +35,7 @@ static void gaps_are_named_as_ranges(void **state)
     static const int64_t there[] = { 1, 2, 5, 6, 7, 11 };
     verdict v = judge(14, 14, there, 6);
 
-    assert_false(v.complete);
+    assert_int_equal(v.state, VERDICT_INCOMPLETE);
     assert_int_equal(v.missing, 8);
     assert_int_equal(v.range_count, 4);
     static const verdict_range expected[] = { { 0, 0 }, { 3, 4 }, { 8, 10 }, { 12, 13 } };
@@ -66,13 +66,13 @@ static void odd_counts_do_no_harm(void **state)
     static const int64_t there[] = { 0, STORE_NO_POSITION, INT64_MAX, INT64_MIN };
     verdict v = judge(UINT64_MAX, 0, there, 4); /* more than positions are kept for */
 
-    assert_false(v.complete);
+    assert_int_equal(v.state, VERDICT_INCOMPLETE);
     assert_int_equal(v.range_count, 0);
     assert_true(v.missing == UINT64_MAX - 4);
     v = judge(0, 0, NULL, 0);
-    assert_true(v.complete);
+    assert_int_equal(v.state, VERDICT_COMPLETE);
     v = judge(4, 4, there, 4); /* the numbers agree, wherever the records say they were */
-    assert_true(v.complete);
+    assert_int_equal(v.state, VERDICT_COMPLETE);
     v = judge(5, 5, there, 4);
     assert_int_equal(v.missing, 1);
 }
@@ -81,7 +81,7 @@ static void the_latest_version_of_each_record_may_be_the_one_that_counts(void **
 {
     (void)state;
     verdict_claim claim = { "complete", 2, 0, 30 };
-    tally *t = tally_open(&claim);
+    tally *t = tally_open(&claim, NULL);
     verdict v;
 
     tally_record(t, false, 1, 5);
@@ -90,9 +90,53 @@ static void the_latest_version_of_each_record_may_be_the_one_that_counts(void **
     tally_record(t, true, 1, 8);
     tally_record(t, true, 1, 20);
     tally_verdict(t, &v);
-    assert_true(v.complete);
+    assert_int_equal(v.state, VERDICT_COMPLETE);
     assert_int_equal(v.copies, 3);
     tally_close(t);
+}
+
+static void a_proof_beats_a_gap_and_the_last_word_anything_else(void **state)
+{
+    (void)state;
+    const verdict_claim claim = { "complete", 2, 1, 12 };
+    verdict_gap gap = { 5, "quota", "pi", true };
+
+    for (int i = 0; i < 16; i++) {
+        bool claimed = i & 1, whole = i & 2, last = i & 4, rejected = i & 8;
+        verdict v;
+        gap.last = last;
+        tally *t = tally_open(claimed ? &claim : NULL, &gap);
+        tally_record(t, false, 0, 5);
+        tally_record(t, false, 1, whole ? 7 : 8);
+        if (rejected) {
+            tally_reject(t);
+        }
+        tally_verdict(t, &v);
+        tally_close(t);
+        if (claimed && whole && rejected) {
+            assert_int_equal(v.state, VERDICT_COMPLETE);
+            assert_string_equal(v.reason, "");
+        } else {
+            bool is_gap = last || !claimed;
+            assert_int_equal(v.state, is_gap ? VERDICT_GAP : VERDICT_INCOMPLETE);
+            assert_int_equal(v.dropped, is_gap ? 5 : 0);
+            assert_int_equal(strcmp(v.reason, "5 records were dropped by pi: quota") == 0, is_gap);
+        }
+        assert_int_equal(v.stored, 2);
+    }
+}
+
+static void a_gap_of_nothing_is_a_gap_and_its_words_may_be_missing(void **state)
+{
+    (void)state;
+    const verdict_gap gap = { 0, "", "", false };
+    verdict v;
+    tally *t = tally_open(NULL, &gap);
+
+    tally_verdict(t, &v);
+    tally_close(t);
+    assert_int_equal(v.state, VERDICT_GAP);
+    assert_string_equal(v.reason, "0 records were dropped: no reason given");
 }
 
 /* --- ledger entries --- */
@@ -126,6 +170,26 @@ static void a_ledger_entry_is_read(void **state)
     assert_true(l.claim.digest == UINT64_MAX);
 }
 
+static void a_gap_entry_is_read(void **state)
+{
+    (void)state;
+    ledger l;
+
+    assert_int_equal(
+        decode("eu/604/0/1404174601",
+               "{\"snapshot\":\"eu/604/0/1404174601\",\"state\":\"gap\",\"records\":812,"
+               "\"rejects\":2,\"reason\":\"quota\",\"topic\":\"auctions.raw\","
+               "\"device\":\"pi-attic\",\"agent\":\"gavel 0.2.0\"}",
+               &l, NULL),
+        GV_OK);
+    assert_true(l.is_gap);
+    assert_int_equal(l.claim.records, 812);
+    assert_int_equal(l.claim.rejects, 2);
+    assert_string_equal(l.reason, "quota");
+    assert_string_equal(l.device, "pi-attic");
+    assert_string_equal(l.topic, "auctions.raw");
+}
+
 static void what_is_no_ledger_entry_is_refused_with_a_reason(void **state)
 {
     (void)state;
@@ -138,7 +202,7 @@ static void what_is_no_ledger_entry_is_refused_with_a_reason(void **state)
         "{\"snapshot\":\"eu/604/0\",\"state\":\"complete\"}",
         "{\"snapshot\":\"eu/604/0/1x\",\"state\":\"complete\"}",
         "{\"snapshot\":\"eu/-4/0/1\",\"state\":\"complete\"}",
-        "{\"snapshot\":\"eu/604/0/99999999999999999\",\"state\":\"gap\"}",
+        "{\"snapshot\":\"eu/604/0/99999999999999999\",\"state\":\"gap\",\"records\":1}",
         "{\"snapshot\":\"eu/604/0/1\"}",
         "{\"snapshot\":\"eu/604/0/1\",\"state\":\"complete\"}",
         "{\"snapshot\":\"eu/604/0/1\",\"state\":\"complete\",\"records\":1,\"digest\":\"12\"}",
@@ -148,7 +212,9 @@ static void what_is_no_ledger_entry_is_refused_with_a_reason(void **state)
         "\"0000000000000000\"}",
         "{\"snapshot\":\"eu/604/0/1\",\"state\":\"complete\",\"records\":1,\"rejects\":\"2\","
         "\"digest\":\"0000000000000000\"}",
-        "{\"snapshot\":\"eu/604/0/2\",\"state\":\"gap\"}", /* not its key */
+        "{\"snapshot\":\"eu/604/0/1\",\"state\":\"gap\"}",
+        "{\"snapshot\":\"eu/604/0/1\",\"state\":\"gap\",\"records\":-2}",
+        "{\"snapshot\":\"eu/604/0/2\",\"state\":\"gap\",\"records\":2}", /* not its key */
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -259,7 +325,10 @@ int main(void)
         cmocka_unit_test(many_gaps_are_counted_though_not_all_named),
         cmocka_unit_test(odd_counts_do_no_harm),
         cmocka_unit_test(the_latest_version_of_each_record_may_be_the_one_that_counts),
+        cmocka_unit_test(a_proof_beats_a_gap_and_the_last_word_anything_else),
+        cmocka_unit_test(a_gap_of_nothing_is_a_gap_and_its_words_may_be_missing),
         cmocka_unit_test(a_ledger_entry_is_read),
+        cmocka_unit_test(a_gap_entry_is_read),
         cmocka_unit_test(what_is_no_ledger_entry_is_refused_with_a_reason),
         cmocka_unit_test(entries_without_a_wish_give_way),
         cmocka_unit_test(schemas_are_asked_for_once_and_failures_of_the_registry_again),

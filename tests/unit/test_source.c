@@ -272,6 +272,30 @@ static void clock_that_is_ahead_is_not_put_back(void **state)
     assert_true(plat_wall_ms(&w.clock) >= INT64_C(4102444800000));
 }
 
+/* --- holding back ----------------------------------------------------------------------------- */
+
+static void hold_asks_for_nothing_new_and_lets_what_arrives_go_on(void **state)
+{
+    (void)state;
+    w.hourly = true;
+    watch_realms(twelve_realms, 12);
+    w.hold = true; /* so that the first ones are on their way */
+    open_source();
+    run_for(SECOND);
+    unsigned opened = w.opened;
+    assert_true(opened > 0 && opened < 12);
+    source_hold(w.source, true);
+    w.hold = false;
+    for (unsigned i = 0; i < opened; i++)
+        settle(i, SETTLE_SAFE);
+    run_for(6 * HOUR);
+    assert_int_equal(counts()->snapshots, opened);
+    assert_int_equal(calls_of("/auctions"), opened);
+    source_hold(w.source, false);
+    run_for(SECOND);
+    assert_int_equal(counts()->snapshots, opened + 12);
+}
+
 /* --- looking through first -------------------------------------------------------------------- */
 
 static void body_that_was_only_looked_through_is_fetched_again_at_once(void **state)
@@ -309,6 +333,7 @@ int main(void)
         TEST(stale_data_is_warned_of_once_and_taken_back),
         TEST(time_floor_follows_cursor_snapshot_and_server),
         TEST(clock_that_is_ahead_is_not_put_back),
+        TEST(hold_asks_for_nothing_new_and_lets_what_arrives_go_on),
         TEST(body_that_was_only_looked_through_is_fetched_again_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,52 @@
+/* agent_internal.h - what the files of the agent share; nobody else includes it. */
+#ifndef GAVEL_MAIN_AGENT_INTERNAL_H
+#define GAVEL_MAIN_AGENT_INTERNAL_H
+
+#include "agent/forward/forwarder.h"
+#include "agent/main/agent.h"
+#include "agent/pipeline/budget.h"
+#include "agent/pipeline/pipeline.h"
+#include "agent/registry/registry.h"
+#include "agent/source/source.h"
+#include "platform/fs_count.h"
+
+#define AGENT_TOPIC_MAX 256
+
+typedef struct {
+    agent_setup setup;
+    const gv_config *config;
+    memory_budget budget;
+    char device[128];
+    char topics[BATCH_KINDS][AGENT_TOPIC_MAX];
+    kafka_topic ensure[BATCH_KINDS];
+    kafka_property *properties;
+    source_list lists[CONFIG_SOURCES_MAX];
+    registry_schema schemas[2];
+    char cursor_dir[PLAT_PATH_MAX];
+    char cache_path[PLAT_PATH_MAX];
+    char spool_dir[PLAT_PATH_MAX];
+    fs_count written; /* by all that is kept on disk, which goes through fs */
+    plat_fs fs;
+    http_client *http;
+    registry *registry;
+    pipeline *pipeline;
+    forwarder *forwarder;
+    outlet *outlet;
+    source *source;
+    uint64_t started_ms;
+    uint64_t watchdog_ms; /* 0: none */
+    uint64_t watchdog_due_ms;
+    uint64_t status_due_ms;
+    uint64_t wear_due_ms;
+} agent;
+
+/* --- agent_parts.c: the parts, made of the configuration --- */
+gv_status agent_open_parts(agent *a, gv_error *err);
+void agent_close_parts(agent *a);
+
+/* --- agent_report.c: what it tells about itself --- */
+void agent_report_start(agent *a);
+void agent_report(agent *a, uint64_t now_ms); /* to systemd and the log, as due */
+void agent_report_stop(agent *a);
+
+#endif
