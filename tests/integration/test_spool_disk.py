@@ -11,8 +11,7 @@ import subprocess
 import pytest
 
 import witness
-from gavel_env import until
-from outage import (SPOOL, assert_alive, away, check_all, frozen, names, segments, serve, show,
+from outage import (assert_alive, check_all, frozen, names, segments, serve_hours, show,
                     wait_drained)
 
 FULL, ROOM = "the spool is full and fetching waits", "the spool takes batches again"
@@ -86,9 +85,8 @@ def show_until(world, agent, hours, first, pattern):
 
 
 def test_a_full_disk_stops_fetching_until_there_is_room_or_a_broker(world, disk):
-    hours = serve(world, 2500, 12)
+    hours = serve_hours(world, 2500, 12)
     disk.mount_tmpfs("448k")
-    world.configure(spool=SPOOL)
     agent = world.agent()
     show(world, agent, hours[0], "forwarded", 0)
     with frozen(world.services, "kafka"):
@@ -110,12 +108,11 @@ def test_a_full_disk_stops_fetching_until_there_is_room_or_a_broker(world, disk)
 
 
 def test_a_disk_that_turns_read_only_costs_nothing(world, disk):
-    hours = serve(world, 2500, 4)
+    hours = serve_hours(world, 2500, 4)
     disk.mount_ext4(4 << 20)
-    world.configure(spool=SPOOL)
     agent = world.agent()
     show(world, agent, hours[0], "forwarded", 0)
-    with away(world.services, "kafka"):
+    with frozen(world.services, "kafka"):
         show(world, agent, hours[1], "spooled", 1)
         disk.fail()
         world.api.control(hour=2)
@@ -150,9 +147,9 @@ def found_in_raw(world, snapshots):
 
 @pytest.mark.parametrize("policy", ["drop-oldest-snapshot", "thin"])
 def test_what_gives_way_to_the_quota_is_named_and_all_else_is_complete(world, policy):
-    hours = serve(world, 2500, 14)
+    hours = serve_hours(world, 2500, 12, quota_mib=1, quarantine_mib=0,
+                        policy=policy)
     snapshots = sum(hours, [])
-    world.configure(spool={**SPOOL, "quota_mib": 1, "policy": policy})
     agent = world.agent()
     show(world, agent, hours[0], "forwarded", 0)
     with frozen(world.services, "kafka"):
@@ -208,9 +205,8 @@ def ranges_of(positions):
 
 
 def test_damage_costs_the_damaged_batch_and_names_what_is_missing(world):
-    hours = serve(world, 2000, 6)
+    hours = serve_hours(world, 2000, 6)
     snapshots = sum(hours, [])
-    world.configure(spool=SPOOL)
     agent = world.agent()
     show(world, agent, hours[0], "forwarded", 0)
     with frozen(world.services, "kafka"):
@@ -219,7 +215,7 @@ def test_damage_costs_the_damaged_batch_and_names_what_is_missing(world):
         assert agent.stop() == 0
         files = segments(world)
         spoil(files[len(files) // 2], 8192)
-        os.truncate(world.state / "spool" / "cursor", 11)
+        (world.state / "spool" / "cursor").write_bytes(b"no cursor")
         agent = world.agent()
         agent.wait_log("spool opened")
     wait_drained(world, agent)
@@ -240,7 +236,7 @@ def test_damage_costs_the_damaged_batch_and_names_what_is_missing(world):
 
 @pytest.mark.parametrize("kind", ["a file", "not permitted"])
 def test_a_spool_that_cannot_be_does_not_keep_the_agent_from_its_work(world, kind):
-    hours = serve(world, 500, 2)
+    hours = serve_hours(world, 500, 2)
     path, command = world.state / "spool", []
     world.state.mkdir()
     if kind == "a file":

@@ -9,8 +9,8 @@ import re
 
 import witness
 from gavel_env import until
-from outage import (EU, SPOOL, US, assert_alive, away, check_all, check_memory, check_order, names,
-                    segments, serve, show, slow_down, wait_complete, wait_drained)
+from outage import (EU, US, assert_alive, away, check_all, check_memory, check_order, frozen, segments,
+                    serve_hours, show, slow_down, wait_complete, wait_drained)
 
 KILLS_AWAY, KILLS_BACK, SEED = 6, 6, 20140701
 
@@ -20,8 +20,7 @@ def count(snapshots):
 
 
 def test_half_a_day_without_a_broker_arrives_in_order_and_leaves_the_disk_empty(world, progress):
-    hours = serve(world, 1000, 12, EU, US)
-    world.configure(spool=SPOOL)
+    hours = serve_hours(world, 600, 12, EU, US)
     agent, sink = world.agent(), world.sink()
     show(world, agent, hours[0], "forwarded")
     with away(world.services, "kafka"):
@@ -84,10 +83,10 @@ class Killed:
 
 
 def test_kills_in_an_outage_and_while_it_is_made_up_for_lose_nothing(world, progress):
-    hours = serve(world, 1500, 8, EU, US)
+    hours = serve_hours(world, 1500, 6, EU, US)
     snapshots = sum(hours, [])
     # The broker gets two small batches at a time, with a pause between, so that there is time to kill.
-    world.configure(spool=SPOOL, memory={"batches": 4}, kafka={"properties": {"linger.ms": 300}})
+    world.configure(memory={"batches": 4}, kafka={"properties": {"linger.ms": 300}})
     killed = Killed(world, hours)
     until(lambda: is_settled(world, hours[0]), "the first hour is safe")
     before = progress.sent()
@@ -117,9 +116,8 @@ def test_kills_in_an_outage_and_while_it_is_made_up_for_lose_nothing(world, prog
 # --- what else is away ------------------------------------------------------------------------------
 
 def test_a_first_boot_with_nothing_but_the_api_fetches_and_delivers_when_all_is_there(world, progress):
-    hours = serve(world, 2000, 3, EU, US)
-    world.configure(spool=SPOOL)
-    with away(world.services, "registry"):
+    hours = serve_hours(world, 1000, 3, EU, US)
+    with frozen(world.services, "registry"):
         with away(world.services, "kafka"):
             agent = world.agent()
             for hour, snapshots in enumerate(hours):
@@ -135,12 +133,11 @@ def test_a_first_boot_with_nothing_but_the_api_fetches_and_delivers_when_all_is_
 
 
 def test_an_outage_within_one_body_leaves_no_seam(world, progress):
-    (snapshots,) = serve(world, 20_000)
-    world.configure(spool=SPOOL, api={"stall_timeout_ms": 30_000})
-    slow_down(world, 35_000)  # some twenty seconds
+    (snapshots,) = serve_hours(world, 10_000, 1)
+    slow_down(world, 35_000)  # some ten seconds
     agent, sink = world.agent(), world.sink()
     until(lambda: progress.sent() > 0, "the first records")
-    with away(world.services, "kafka"):
+    with frozen(world.services, "kafka"):
         agent.wait_log("batches go to the spool")
         until(lambda: segments(world), "the first of them are there")
     agent.wait_log("batches go straight to the broker again")
@@ -169,17 +166,17 @@ def is_read(world):
 
 
 def test_sigterm_and_once_in_an_outage_leave_their_batches_to_the_next_start(world):
-    hours = serve(world, 2000, 2)
     # Nothing but its end makes the agent lose its patience.
-    world.configure(spool={**SPOOL, "after_ms": 3_600_000}, shutdown_timeout_ms=10_000)
-    with away(world.services, "kafka"):
+    hours = serve_hours(world, 2000, 2, after_ms=3_600_000)
+    world.configure(shutdown_timeout_ms=10_000)
+    with frozen(world.services, "kafka"):
         agent = world.agent()
         until(lambda: is_read(world), "the body is in memory")
         assert not segments(world)
         assert agent.stop() == 0
-        assert re.search(r'msg="snapshot spooled"', agent.log()) and segments(world)
+        assert "snapshot spooled" in agent.log() and segments(world)
         assert "fetched again" not in agent.log()
-        world.configure(spool=SPOOL)
+        world.configure(spool={"after_ms": 500})
         world.api.control(hour=1)
         log = world.once(expect=1)
         assert re.search(r"wait in the spool.* batches=\d\d?\b", log)
