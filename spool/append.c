@@ -1,5 +1,6 @@
 #include "spool/internal.h"
 
+#include <errno.h>
 #include <lz4.h>
 
 /* --- segments -------------------------------------------------------------------------------------- */
@@ -56,19 +57,33 @@ static gv_status check_room(const spool *s, uint64_t bytes, gv_error *err)
     return st;
 }
 
-/* A new file with room for `size` bytes, whose name is durable. */
+/* What has its name already was given up, or could not be removed when it had just been made: it holds
+ * no promise. */
+static gv_status create_segment(spool *s, int *file, gv_error *err)
+{
+    const plat_fs *fs = spool_fs(s);
+    gv_error why = { 0, "" };
+    uint64_t bytes;
+
+    if (dir_open(fs, s->config.dir, s->next_seq, PLAT_CREATE_NEW, file, &bytes, &why) == GV_OK)
+        return GV_OK;
+    if (why.os_errno != EEXIST)
+        return gv_fail_errno(err, why.os_errno, "no new segment in %s", s->config.dir);
+    segment_away(s, s->next_seq, true); /* all the same, nothing is deleted that is not known */
+    return dir_open(fs, s->config.dir, s->next_seq, PLAT_CREATE_NEW, file, &bytes, err);
+}
+
+/* A new file with room for `size` bytes. Its name is made durable with its first batches: after those a
+ * journalling file system has nothing left to write for it. */
 static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
 {
     const plat_fs *fs = spool_fs(s);
     int file;
-    uint64_t ignored;
-    gv_status st = dir_open(fs, s->config.dir, s->next_seq, PLAT_CREATE_NEW, &file, &ignored, err);
+    gv_status st = create_segment(s, &file, err);
 
     if (st != GV_OK)
         return st;
     st = fs->reserve(fs->ctx, file, size, err);
-    if (st == GV_OK)
-        st = fs->sync_dir(fs->ctx, s->config.dir, err);
     if (st != GV_OK) {
         fs->close(fs->ctx, file);
         dir_remove(fs, s->config.dir, s->next_seq, NULL);
@@ -103,34 +118,26 @@ static gv_status roll(spool *s, uint64_t bytes, bool beyond_quota, gv_error *err
 }
 
 /* --- batches --------------------------------------------------------------------------------------- */
-/* Header and packed payload in io, padded with zeros; returns their length. */
-static size_t pack(spool *s, const spool_meta *meta, gv_span payload)
+/* The payload into io, packed and padded with zeros, with room for the header before it; fills in what
+ * the header says of it. Returns the length of all. */
+static size_t pack(spool *s, gv_span payload, spool_header *h)
 {
     uint8_t *stored = s->io.data + SPOOL_HEADER_BYTES;
     size_t len = payload.len;
     int packed = 0;
-    spool_header h = { .version = SPOOL_VERSION,
-                       .header_bytes = SPOOL_HEADER_BYTES,
-                       .payload_bytes = (uint32_t)len,
-                       .seq = s->next_seq,
-                       .promised_below = s->committed_seq,
-                       .records_before = s->records_total,
-                       .packing = SPOOL_PLAIN,
-                       .meta = *meta };
 
     if (len > 1) /* one byte less than it is: else it is not worth it */
         packed = LZ4_compress_fast_extState(s->lz4, (const char *)payload.data, (char *)stored,
                                             (int)len, (int)len - 1, 1);
-    if (packed > 0) {
-        h.packing = SPOOL_LZ4;
+    if (packed > 0)
         len = (size_t)packed;
-    } else if (len > 0) {
+    else if (len > 0)
         memcpy(stored, payload.data, len);
-    }
-    h.stored_bytes = (uint32_t)len;
-    h.payload_crc = spool_crc32c(0, gv_span_of(stored, len));
-    spool_header_put(&h, s->io.data);
-    size_t total = (size_t)spool_batch_bytes(&h);
+    h->packing = packed > 0 ? SPOOL_LZ4 : SPOOL_PLAIN;
+    h->payload_bytes = (uint32_t)payload.len;
+    h->stored_bytes = (uint32_t)len;
+    h->payload_crc = spool_crc32c(0, gv_span_of(stored, len));
+    size_t total = (size_t)spool_batch_bytes(h);
     memset(stored + len, 0, total - SPOOL_HEADER_BYTES - len);
     return total;
 }
@@ -144,13 +151,17 @@ gv_status tail_append(spool *s, const spool_meta *meta, gv_span payload, bool be
     if (payload.len > s->config.payload_bytes)
         return gv_fail(err, GV_INVAL, "a batch of %zu bytes is larger than the spool takes (%zu)",
                        payload.len, s->config.payload_bytes);
-    size_t bytes = pack(s, meta, payload);
-    uint64_t promised = s->committed_seq;
+    spool_header header = { .version = SPOOL_VERSION,
+                            .header_bytes = SPOOL_HEADER_BYTES,
+                            .seq = s->next_seq,
+                            .records_before = s->records_total,
+                            .meta = *meta };
+    size_t bytes = pack(s, payload, &header);
     st = roll(s, bytes, beyond_quota, err);
     if (st != GV_OK)
         return st;
-    if (promised != s->committed_seq) /* rolling has committed: the header says what is promised */
-        bytes = pack(s, meta, payload);
+    header.promised_below = s->committed_seq; /* rolling may have committed */
+    spool_header_put(&header, s->io.data);
     st = fs->write_at(fs->ctx, s->tail.file, s->tail.at, s->io.data, bytes, err);
     if (st == GV_FULL)
         return st; /* a file system that does not reserve; what was written of it is written over */
@@ -184,6 +195,8 @@ gv_status spool_commit(spool *s, gv_error *err)
     if (s->state.pending == 0)
         return GV_OK;
     st = fs->sync(fs->ctx, s->tail.file, err);
+    if (st == GV_OK && s->tail.committed == 0)
+        st = fs->sync_dir(fs->ctx, s->config.dir, err); /* its name is promised, too */
     if (st != GV_OK) {
         give_up_tail(s, "the disk failed a sync");
         return GV_IO;

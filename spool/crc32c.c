@@ -1,3 +1,4 @@
+#include "platform/cpu.h"
 #include "spool/format.h"
 
 #define POLYNOMIAL 0x82f63b78u /* Castagnoli, bit-reversed */
@@ -19,7 +20,7 @@ static void fill_slices(void)
             slices[k][b] = slices[k - 1][b] >> 8 ^ slices[0][slices[k - 1][b] & 0xff];
 }
 
-uint32_t spool_crc32c(uint32_t crc, gv_span bytes)
+uint32_t spool_crc32c_portable(uint32_t crc, gv_span bytes)
 {
     const uint8_t *p = bytes.data;
     size_t left = bytes.len;
@@ -36,4 +37,41 @@ uint32_t spool_crc32c(uint32_t crc, gv_span bytes)
     for (; left > 0; p++, left--)
         crc = crc >> 8 ^ slices[0][(crc ^ *p) & 0xff];
     return ~crc;
+}
+
+/* The instructions that the function below is made of; the rest of the program is compiled without. */
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#define CRC_TARGET         __attribute__((target("sse4.2")))
+#define CRC_EIGHT(crc, v)  (uint32_t) _mm_crc32_u64(crc, v)
+#define CRC_ONE(crc, byte) _mm_crc32_u8(crc, byte)
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#define CRC_TARGET         __attribute__((target("+crc")))
+#define CRC_EIGHT(crc, v)  __crc32cd(crc, v)
+#define CRC_ONE(crc, byte) __crc32cb(crc, byte)
+#endif
+
+#ifdef CRC_TARGET
+CRC_TARGET static uint32_t by_instruction(uint32_t crc, gv_span bytes)
+{
+    const uint8_t *p = bytes.data;
+    size_t left = bytes.len;
+
+    crc = ~crc;
+    for (; left >= 8; p += 8, left -= 8)
+        crc = CRC_EIGHT(crc, gv_get_le64(p));
+    for (; left > 0; p++, left--)
+        crc = CRC_ONE(crc, *p);
+    return ~crc;
+}
+#endif
+
+uint32_t spool_crc32c(uint32_t crc, gv_span bytes)
+{
+#ifdef CRC_TARGET
+    if (plat_cpu_has_crc32c())
+        return by_instruction(crc, bytes);
+#endif
+    return spool_crc32c_portable(crc, bytes);
 }

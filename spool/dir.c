@@ -147,35 +147,37 @@ gv_status dir_remove(const plat_fs *fs, const char *dir, uint64_t first_seq, gv_
     return st == GV_OK ? fs->remove(fs->ctx, path, err) : st;
 }
 
-static bool is_there(const plat_fs *fs, const char *path)
+/* GV_OK: there is such a file; GV_AGAIN: there is none. */
+static gv_status is_there(const plat_fs *fs, const char *path, gv_error *err)
 {
-    gv_error err = { 0, "" };
+    gv_error why = { 0, "" };
     int file;
 
-    if (fs->open(fs->ctx, path, PLAT_READ, &file, &err) != GV_OK)
-        return err.os_errno != ENOENT;
-    fs->close(fs->ctx, file);
-    return true;
+    if (fs->open(fs->ctx, path, PLAT_READ, &file, &why) == GV_OK) {
+        fs->close(fs->ctx, file);
+        return GV_OK;
+    }
+    return why.os_errno == ENOENT ? GV_AGAIN
+                                  : gv_fail_errno(err, why.os_errno, "cannot open %s", path);
 }
 
 gv_status dir_set_aside(const plat_fs *fs, const char *dir, uint64_t first_seq, gv_error *err)
 {
-    char from[PLAT_PATH_MAX], to[PLAT_PATH_MAX], name[64];
+    char from[PLAT_PATH_MAX], to[PLAT_PATH_MAX], name[64], segment[SPOOL_NAME_BYTES];
     gv_status st = dir_path(dir, "quarantine", to, err);
 
+    spool_segment_name(first_seq, segment);
     if (st == GV_OK)
         st = fs->make_dir(fs->ctx, to, err);
     if (st == GV_OK)
         st = segment_path(dir, first_seq, from, err);
     for (unsigned n = 0; st == GV_OK; n++) {
-        char segment[SPOOL_NAME_BYTES];
-        spool_segment_name(first_seq, segment);
         snprintf(name, sizeof name, n ? "quarantine/%s.%u" : "quarantine/%s", segment, n);
         st = dir_path(dir, name, to, err);
-        if (st == GV_OK && !is_there(fs, to))
-            return fs->rename(fs->ctx, from, to, err);
+        if (st == GV_OK)
+            st = is_there(fs, to, err);
     }
-    return st;
+    return st == GV_AGAIN ? fs->rename(fs->ctx, from, to, err) : st;
 }
 
 /* --- quarantine/ ----------------------------------------------------------------------------------- */

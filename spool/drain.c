@@ -69,7 +69,7 @@ static gv_status set_limits(spool *s, gv_error *err)
 {
     const plat_fs *fs = spool_fs(s);
     head_segment *h = &s->head;
-    uint64_t next;
+    uint64_t end, next;
     gv_status st;
 
     if (s->tail.is_open && s->tail.first_seq == h->first_seq) {
@@ -78,13 +78,15 @@ static gv_status set_limits(spool *s, gv_error *err)
         h->walk.below = s->committed_seq;
         return GV_OK;
     }
-    h->is_tail = false;
-    st = fs->size(fs->ctx, h->walk.file, &h->walk.end, err);
-    if (st != GV_OK)
+    st = fs->size(fs->ctx, h->walk.file, &end, err);
+    if (st == GV_OK)
+        st = dir_next(fs, s->config.dir, h->first_seq, &next, err);
+    if (st != GV_OK && st != GV_AGAIN)
         return st;
-    st = dir_next(fs, s->config.dir, h->first_seq, &next, err);
+    h->is_tail = false;
+    h->walk.end = end;
     h->walk.below = st == GV_OK && next < s->committed_seq ? next : s->committed_seq;
-    return st == GV_AGAIN ? GV_OK : st;
+    return GV_OK;
 }
 
 static gv_status open_head(spool *s, gv_error *err)
@@ -107,14 +109,21 @@ static gv_status open_head(spool *s, gv_error *err)
         return st;
     if (first_seq != h->after + 1)
         h->start = 0; /* that segment is gone: acknowledged, or given way */
-    *h = (head_segment){ .is_open = true, .first_seq = first_seq, .start = h->start };
+    *h = (head_segment){
+        .is_open = true, .first_seq = first_seq, .after = h->after, .start = h->start
+    };
     h->walk = (segment_walk){ .fs = spool_fs(s),
                               .file = file,
                               .io = s->io,
                               .payload_bytes = s->config.payload_bytes,
                               .at = h->start,
                               .expect = h->start ? s->read_seq : first_seq };
-    return set_limits(s, err);
+    st = set_limits(s, err);
+    if (st != GV_OK) {
+        spool_fs(s)->close(spool_fs(s)->ctx, file);
+        h->is_open = false;
+    }
+    return st;
 }
 
 /* Done with it. The one that is being written stays: more may come. */
@@ -272,6 +281,8 @@ gv_status spool_next(spool *s, spool_meta *meta, gv_buf *payload, uint64_t *seq,
             st = set_limits(s, err);
         if (st == GV_OK)
             st = read_one(s, meta, payload, seq, err);
+        if (st == GV_AGAIN)
+            head_retire(s); /* what was dropped does not fill the window */
         if (st != GV_IO) {
             s->read_failures = 0;
         } else if (s->head.first_seq != 0 && ++s->read_failures >= READ_TRIES) {

@@ -34,7 +34,10 @@ typedef enum {
                             lengths and records are set */
 } spool_header_verdict;
 
-uint32_t spool_crc32c(uint32_t crc, gv_span bytes); /* start with 0; may be continued */
+/* Start with 0; may be continued. The second is what the first does on a processor without instructions
+ * for it. */
+uint32_t spool_crc32c(uint32_t crc, gv_span bytes);
+uint32_t spool_crc32c_portable(uint32_t crc, gv_span bytes);
 
 void spool_header_put(spool_header *header, uint8_t out[SPOOL_HEADER_BYTES]);
 

@@ -81,14 +81,15 @@ static gv_status resync(segment_walk *w, segment_item *item, gv_error *err)
     return GV_OK;
 }
 
-/* The batch behind a damaged one knows whether that one had been promised. */
-static void ask_next(segment_walk *w, segment_item *item)
+/* The next whole header behind a damaged batch knows whether that one had been promised. */
+static void ask_next(const segment_walk *w, segment_item *item)
 {
-    uint64_t at = item->offset + item->bytes;
-    spool_header next;
+    segment_walk ahead = *w;
+    segment_item next = { .kind = SEGMENT_END };
 
-    if (read_some(w, at, SPOOL_HEADER_BYTES, NULL) == GV_OK &&
-        look(w, gv_span_of(w->io.data, w->io.len), at, &next) != SPOOL_HEADER_NONE)
+    ahead.at = item->offset + item->bytes;
+    ahead.expect = item->header.seq + 1;
+    if (resync(&ahead, &next, NULL) == GV_OK)
         item->promised_below = next.promised_below;
 }
 

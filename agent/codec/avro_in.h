@@ -33,4 +33,7 @@ typedef struct {
 gv_status avro_in_walk(const schema_node *root, gv_span body, const avro_visitor *visitor,
                        gv_error *err);
 
+/* The same without a visitor: is it a body of that schema? */
+gv_status avro_in_check(const schema_node *root, gv_span body, gv_error *err);
+
 #endif

@@ -52,6 +52,27 @@ bool batch_next(const batch *b, size_t *offset, batch_entry *entry)
     return true;
 }
 
+gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err)
+{
+    size_t at = 0;
+
+    for (*records = 0; at < payload.len; ++*records) {
+        size_t left = payload.len - at;
+        if (left < BATCH_ENTRY_OVERHEAD)
+            return gv_fail(err, GV_CORRUPT, "batch: it ends within the entry at byte %zu", at);
+        uint32_t head = gv_get_le32(payload.data + at);
+        if (head & ACKED_BIT)
+            return gv_fail(err, GV_CORRUPT, "batch: the entry at byte %zu is marked acknowledged",
+                           at);
+        if (head > left - BATCH_ENTRY_OVERHEAD)
+            return gv_fail(err, GV_CORRUPT,
+                           "batch: the entry at byte %zu says %u bytes, but %zu are left", at,
+                           (unsigned)head, left - BATCH_ENTRY_OVERHEAD);
+        at += BATCH_ENTRY_OVERHEAD + head;
+    }
+    return GV_OK;
+}
+
 void batch_mark_acked(batch *b, size_t offset)
 {
     assert(offset < b->bytes.len);
@@ -81,21 +102,4 @@ void batch_drop_acked(batch *b)
     b->bytes.len = kept;
     b->records -= b->acked;
     b->acked = 0;
-}
-
-bool batch_check(gv_span bytes, uint32_t *records)
-{
-    *records = 0;
-    while (bytes.len > 0) {
-        if (bytes.len < BATCH_ENTRY_OVERHEAD)
-            return false;
-        size_t body_len =
-            gv_get_le32(bytes.data); /* with the bit of an acknowledged one: too long */
-        if (body_len > bytes.len - BATCH_ENTRY_OVERHEAD)
-            return false;
-        bytes.data += BATCH_ENTRY_OVERHEAD + body_len;
-        bytes.len -= BATCH_ENTRY_OVERHEAD + body_len;
-        (*records)++;
-    }
-    return true;
 }

@@ -15,6 +15,7 @@
 #define GAVEL_CODEC_BATCH_H
 
 #include "agent/codec/snapshot.h"
+#include "platform/err.h"
 #include "platform/span.h"
 
 #include <stdbool.h>
@@ -57,15 +58,15 @@ bool batch_append(batch *b, uint64_t key, gv_span body);
 /* Walks the entries: start with *offset = 0; false at the end. */
 bool batch_next(const batch *b, size_t *offset, batch_entry *entry);
 
+/* Whether bytes from outside may become a batch's: whole entries up to the end, none of them marked
+ * acknowledged (nobody would send it, or count it). *records: how many. GV_CORRUPT says where. */
+gv_status batch_check(gv_span payload, uint32_t *records, gv_error *err);
+
 /* Marks the entry at `offset` acknowledged; counts it once only. */
 void batch_mark_acked(batch *b, size_t offset);
 
 /* Takes the acknowledged entries out, and with them what only concerned sending: the rest is as if it
  * had never been sent. Nothing of it may be in flight. */
 void batch_drop_acked(batch *b);
-
-/* Whether bytes from outside are whole entries, none of them acknowledged; *records: how many. Only
- * such may be walked through. */
-bool batch_check(gv_span bytes, uint32_t *records);
 
 #endif

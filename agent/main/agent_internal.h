@@ -4,21 +4,19 @@
 
 #include "agent/forward/forwarder.h"
 #include "agent/main/agent.h"
+#include "agent/main/cli.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/registry.h"
 #include "agent/source/source.h"
 #include "platform/fs_count.h"
 
-#define AGENT_TOPIC_MAX 256
-
 typedef struct {
     agent_setup setup;
     const gv_config *config;
     memory_budget budget;
     char device[128];
-    char topics[BATCH_KINDS][AGENT_TOPIC_MAX];
-    kafka_topic ensure[BATCH_KINDS];
+    cli_topics topics;
     kafka_property *properties;
     source_list lists[CONFIG_SOURCES_MAX];
     registry_schema schemas[2];

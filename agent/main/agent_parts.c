@@ -12,26 +12,14 @@
 
 static gv_status name_things(agent *a, gv_error *err)
 {
-    static const char *const suffixes[BATCH_KINDS] = { "raw", "rejects", "snapshots" };
     const gv_config *c = a->config;
     if (c->device_id[0])
         snprintf(a->device, sizeof a->device, "%s", c->device_id);
     else if (gethostname(a->device, sizeof a->device - 1) != 0)
         snprintf(a->device, sizeof a->device, "gavel");
-    for (int kind = 0; kind < BATCH_KINDS; kind++) {
-        int len = snprintf(a->topics[kind], AGENT_TOPIC_MAX, "%s.%s", c->kafka_topic_prefix,
-                           suffixes[kind]);
-        if (len >= AGENT_TOPIC_MAX)
-            return gv_fail(err, GV_INVAL, "kafka.topic_prefix is too long");
-        a->ensure[kind] = (kafka_topic){ .name = a->topics[kind],
-                                         .partitions = (int)c->kafka_partitions,
-                                         .replication = (int)c->kafka_replication,
-                                         .retention_ms = c->kafka_retention_ms,
-                                         .retention_mib = c->kafka_retention_mib,
-                                         .compacted = kind == BATCH_LEDGER };
-    }
-    a->ensure[BATCH_LEDGER].partitions = 1; /* one entry a snapshot */
-    a->ensure[BATCH_LEDGER].retention_ms = a->ensure[BATCH_LEDGER].retention_mib = -1;
+    gv_status status = cli_name_topics(c, &a->topics, err);
+    if (status != GV_OK)
+        return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
         snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX ||
         snprintf(a->spool_dir, PLAT_PATH_MAX, "%s/spool", c->state_dir) >= PLAT_PATH_MAX)
@@ -98,7 +86,7 @@ static outlet_config make_outlet_config(const agent *a)
         .reserve_bytes = (uint64_t)c->spool_reserve_mib << 20,
         .quarantine_bytes = (uint64_t)c->spool_quarantine_mib << 20,
         .policy = (outlet_policy)c->spool_policy,
-        .topic = a->topics[BATCH_AUCTIONS],
+        .topic = a->topics.names[BATCH_AUCTIONS],
         .device = a->device,
     };
 }
@@ -128,7 +116,8 @@ static gv_status open_pipeline(agent *a, gv_error *err)
     pipeline_config config = {
         .auction_schema = gv_span_of(schema_auction, schema_auction_bytes),
         .reject_schema = gv_span_of(schema_reject, schema_reject_bytes),
-        .topics = { a->topics[BATCH_AUCTIONS], a->topics[BATCH_REJECTS], a->topics[BATCH_LEDGER] },
+        .topics = { a->topics.names[BATCH_AUCTIONS], a->topics.names[BATCH_REJECTS],
+                    a->topics.names[BATCH_LEDGER] },
         .device = a->device,
         .memory_bytes = a->budget.pipeline,
         .batch_count = (uint32_t)c->memory_batches,
@@ -153,7 +142,7 @@ static gv_status open_registry(agent *a, gv_error *err)
         a->schemas[kind] =
             (registry_schema){ pipeline_fingerprint(a->pipeline, (batch_kind)kind), texts[kind],
                                pipeline_record_name(a->pipeline, (batch_kind)kind),
-                               a->topics[kind] };
+                               a->topics.names[kind] };
     registry_config config = cli_registry_config(a->config);
     config.cache_path = a->cache_path;
     return registry_open(&config, a->http, &a->fs, a->setup.clock, a->schemas, 2, ignore_id, a,
@@ -169,8 +158,9 @@ static gv_status open_forwarder(agent *a, gv_error *err)
         return gv_fail(err, GV_FULL, "no memory for kafka.properties");
     forwarder_config config = {
         .kafka = cli_kafka_config(c, a->device, a->properties),
-        .topics = { a->topics[BATCH_AUCTIONS], a->topics[BATCH_REJECTS], a->topics[BATCH_LEDGER] },
-        .ensure = a->ensure,
+        .topics = { a->topics.names[BATCH_AUCTIONS], a->topics.names[BATCH_REJECTS],
+                    a->topics.names[BATCH_LEDGER] },
+        .ensure = a->topics.shapes,
         .ensure_count = BATCH_KINDS,
         .create_topics = c->kafka_create_topics,
         .retry_min_ms = 250,

@@ -177,3 +177,23 @@ registry_config cli_registry_config(const gv_config *config)
         .retry_max_ms = (uint32_t)config->registry_retry_max_ms,
     };
 }
+
+gv_status cli_name_topics(const gv_config *c, cli_topics *out, gv_error *err)
+{
+    static const char *const suffixes[BATCH_KINDS] = { "raw", "rejects", "snapshots" };
+    for (int kind = 0; kind < BATCH_KINDS; kind++) {
+        int len = snprintf(out->names[kind], CLI_TOPIC_MAX, "%s.%s", c->kafka_topic_prefix,
+                           suffixes[kind]);
+        if (len >= CLI_TOPIC_MAX)
+            return gv_fail(err, GV_INVAL, "kafka.topic_prefix is too long");
+        out->shapes[kind] = (kafka_topic){ .name = out->names[kind],
+                                           .partitions = (int)c->kafka_partitions,
+                                           .replication = (int)c->kafka_replication,
+                                           .retention_ms = c->kafka_retention_ms,
+                                           .retention_mib = c->kafka_retention_mib,
+                                           .compacted = kind == BATCH_LEDGER };
+    }
+    out->shapes[BATCH_LEDGER].partitions = 1; /* one entry a snapshot */
+    out->shapes[BATCH_LEDGER].retention_ms = out->shapes[BATCH_LEDGER].retention_mib = -1;
+    return GV_OK;
+}

@@ -5,6 +5,7 @@
 #ifndef GAVEL_MAIN_CLI_H
 #define GAVEL_MAIN_CLI_H
 
+#include "agent/codec/batch.h"
 #include "agent/config/config.h"
 #include "agent/net/kafka.h"
 #include "agent/registry/registry.h"
@@ -39,6 +40,15 @@ void cli_print_version(const char *program);
 kafka_config cli_kafka_config(const gv_config *config, const char *client_id,
                               kafka_property *properties);
 registry_config cli_registry_config(const gv_config *config);
+
+/* The agent's topics by batch_kind: their names, and the shapes in which they are made. */
+#define CLI_TOPIC_MAX 256
+typedef struct {
+    char names[BATCH_KINDS][CLI_TOPIC_MAX];
+    kafka_topic shapes[BATCH_KINDS]; /* their names are those above: it must stay where it is */
+} cli_topics;
+
+gv_status cli_name_topics(const gv_config *config, cli_topics *out, gv_error *err);
 
 /* NULL for "", as most contracts want "not set". */
 static inline const char *cli_or_null(const char *text)

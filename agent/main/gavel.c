@@ -1,6 +1,7 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
 #include "agent/main/cli.h"
+#include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
 
@@ -19,6 +20,7 @@ static int usage(FILE *out)
         "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
         "  run         fetch, forward, and go on for ever (systemd starts this)\n"
         "  once        fetch what is new, forward it, and end\n"
+        "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
         "  config      check | show | options | reference\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -130,6 +132,8 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "spool") == 0)
+        return tools_spool_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");
     bool plain = cli_take_flag(&argc, argv, "--no-progress");
     if (argc != 2)

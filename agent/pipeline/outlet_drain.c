@@ -74,8 +74,8 @@ static bool adopt(batch *b, const spool_meta *meta, uint64_t seq)
     batch_start(b, kinds[meta->kind], &id, meta->fingerprint);
     b->bytes.len = len;
     b->spool_seq = seq;
-    return batch_check(gv_span_of(b->bytes.data, len), &b->records) && b->records > 0 &&
-           b->records == meta->records;
+    return batch_check(gv_span_of(b->bytes.data, len), &b->records, NULL) == GV_OK &&
+           b->records > 0 && b->records == meta->records;
 }
 
 /* It cannot be sent, and to keep it would hold up all the others: it counts as refused. */

@@ -6,21 +6,19 @@
  * what any reader of a stream must do at least; the other libraries read the whole body into a tree
  * first, which the agent never could.
  */
-#include "agent/codec/batch.h"
 #include "agent/codec/digest.h"
 #include "agent/codec/json_frame.h"
 #include "agent/codec/json_scan.h"
+#include "tests/bench/bench_help.h"
 #include "tests/unit/codec_help.h"
 
 #include <avro.h>
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define ROUNDS      7
 #define CHUNK_BYTES (16u * 1024) /* what libcurl hands over at most */
-#define BATCH_BYTES (128u * 1024)
 
 typedef struct {
     gv_span body;
@@ -32,22 +30,6 @@ typedef struct {
     batch batch;
     uint8_t *copy;
 } bench;
-
-static double now_s(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "bench_codec: %s\n", what);
-        exit(1);
-    }
-}
 
 /* --- the roof ------------------------------------------------------------------------------- */
 
@@ -63,14 +45,14 @@ static void run_frame(bench *b)
 
     json_frame_start(&frame, '{');
     json_frame_scan(&frame, b->body, &done);
-    check(done, "the body has no end");
+    bench_check(done, "the body has no end");
 }
 
 static void run_syntax(bench *b)
 {
     json_reader reader = { .end = b->body.data + b->body.len, .depth_left = 32 };
 
-    check(json_scan_value(&reader, b->body.data) != NULL, "the body is not JSON");
+    bench_check(json_scan_value(&reader, b->body.data) != NULL, "the body is not JSON");
 }
 
 /* --- the transcoder ------------------------------------------------------------------------- */
@@ -95,7 +77,8 @@ static gv_status keep_record(void *ctx, const transcode_record *record, gv_error
     b->digest += codec_digest(record->body);
     if (!batch_append(&b->batch, (uint64_t)record->key, record->body)) {
         b->batch.bytes.len = 0;
-        check(batch_append(&b->batch, (uint64_t)record->key, record->body), "a record too long");
+        bench_check(batch_append(&b->batch, (uint64_t)record->key, record->body),
+                    "a record too long");
     }
     return GV_OK;
 }
@@ -122,9 +105,9 @@ static void transcode(bench *b, gv_status (*record)(void *, const transcode_reco
     for (size_t at = 0; at < b->body.len; at += CHUNK_BYTES) {
         size_t left = b->body.len - at;
         gv_span chunk = gv_span_of(b->body.data + at, left < CHUNK_BYTES ? left : CHUNK_BYTES);
-        check(transcoder_feed(t, chunk, &used, &err) == GV_OK, err.text);
+        bench_check(transcoder_feed(t, chunk, &used, &err) == GV_OK, err.text);
     }
-    check(transcoder_end(t, &err) == GV_OK, err.text);
+    bench_check(transcoder_end(t, &err) == GV_OK, err.text);
 }
 
 static void run_transcode(bench *b)
@@ -204,7 +187,7 @@ static void run_cjson_avro(bench *b)
     avro_writer_t writer = avro_writer_memory(out, sizeof out);
     avro_value_t value, bound;
 
-    check(document != NULL, "cJSON refuses the body");
+    bench_check(document != NULL, "cJSON refuses the body");
     avro_generic_value_new(b->iface, &value);
     b->records = 0;
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(document, "auctions"))
@@ -214,7 +197,7 @@ static void run_cjson_avro(bench *b)
         avro_value_set_string(&bound, "eu");
         fill(&value, item);
         avro_writer_reset(writer);
-        check(avro_value_write(writer, &value) == 0, "avro-c refuses a record");
+        bench_check(avro_value_write(writer, &value) == 0, "avro-c refuses a record");
         b->records++;
     }
     avro_value_decref(&value);
@@ -226,66 +209,20 @@ static void run_cjson(bench *b)
 {
     cJSON *document = cJSON_ParseWithLength((const char *)b->body.data, b->body.len);
 
-    check(document != NULL, "cJSON refuses the body");
+    bench_check(document != NULL, "cJSON refuses the body");
     cJSON_Delete(document);
 }
 
 /* --- bodies and table ----------------------------------------------------------------------- */
-
-/* The frequencies of tests/data/generate.py, roughly. */
-static size_t make_record(char *out, size_t cap, uint32_t *random, uint64_t id)
-{
-    uint32_t lists = next_random(random) % 8, modifiers = next_random(random) % 4;
-    size_t len = (size_t)snprintf(out, cap, "{\"id\":%llu,\"item\":{\"id\":%u",
-                                  (unsigned long long)(1000000000 + id * 3),
-                                  (unsigned)(next_random(random) % 200000));
-
-    if (id % 3 == 0) /* a commodity */
-        return len + (size_t)snprintf(out + len, cap - len,
-                                      "},\"quantity\":%u,\"unit_price\":%u,\"time_left\":"
-                                      "\"VERY_LONG\"}",
-                                      (unsigned)(next_random(random) % 200),
-                                      (unsigned)(next_random(random) % 9000000));
-    if (id % 10 != 0)
-        len += (size_t)snprintf(out + len, cap - len, ",\"context\":%u",
-                                (unsigned)(next_random(random) % 120));
-    for (uint32_t i = 0; i < lists; i++)
-        len += (size_t)snprintf(out + len, cap - len, "%s%u", i ? "," : ",\"bonus_lists\":[",
-                                (unsigned)(next_random(random) % 12500));
-    len += (size_t)snprintf(out + len, cap - len, lists ? "]" : "");
-    for (uint32_t i = 0; i < modifiers; i++)
-        len += (size_t)snprintf(out + len, cap - len, "%s{\"type\":%u,\"value\":%u}",
-                                i ? "," : ",\"modifiers\":[", (unsigned)(next_random(random) % 30),
-                                (unsigned)(next_random(random) % 5000));
-    len += (size_t)snprintf(out + len, cap - len, modifiers ? "]" : "");
-    return len + (size_t)snprintf(
-                     out + len, cap - len, "},\"buyout\":%u00,\"quantity\":1,\"time_left\":\"%s\"}",
-                     (unsigned)(next_random(random) % 900000), id % 20 ? "VERY_LONG" : "LONG");
-}
-
-static char *make_body(size_t bytes, size_t *len)
-{
-    char *text = malloc(bytes + 1024);
-    uint32_t random = 7;
-
-    *len = (size_t)sprintf(text, "{\"auctions\":[");
-    for (uint64_t id = 0; *len < bytes; id++) {
-        if (id)
-            text[(*len)++] = ',';
-        *len += make_record(text + *len, 1024, &random, id);
-    }
-    *len += (size_t)sprintf(text + *len, "]}");
-    return text;
-}
 
 static void measure(bench *b, const char *name, void (*run)(bench *b))
 {
     double best = 1e9;
 
     for (int i = 0; i < ROUNDS; i++) {
-        double start = now_s();
+        double start = bench_now_s(CLOCK_PROCESS_CPUTIME_ID);
         run(b);
-        double took = now_s() - start;
+        double took = bench_now_s(CLOCK_PROCESS_CPUTIME_ID) - start;
         best = took < best ? took : best;
     }
     printf("  %-44s %8.0f MB/s", name, (double)b->body.len / best / 1e6);
@@ -315,7 +252,7 @@ static void bench_body(bench *b, const char *name, char *text, size_t len)
 
 int main(int argc, char **argv)
 {
-    bench b = { .batch.bytes = gv_buf_of(malloc(BATCH_BYTES), BATCH_BYTES) };
+    bench b = { .batch.bytes = gv_buf_of(malloc(BENCH_BATCH_BYTES), BENCH_BATCH_BYTES) };
     char path[512];
     avro_schema_t type;
     size_t len;
@@ -323,12 +260,12 @@ int main(int argc, char **argv)
     codec_open_auction(&b.codec, GAVEL_SOURCE_DIR);
     snprintf(path, sizeof path, "%s/schemas/auction.avsc", GAVEL_SOURCE_DIR);
     char *avsc = load_file(path, &len);
-    check(avro_schema_from_json_length(avsc, len, &type) == 0, "avro-c refuses the schema");
+    bench_check(avro_schema_from_json_length(avsc, len, &type) == 0, "avro-c refuses the schema");
     b.iface = avro_generic_class_from_schema(type);
     free(avsc);
 
     if (argc == 1) {
-        char *text = make_body(64u << 20, &len);
+        char *text = bench_make_body(64u << 20, &len);
         bench_body(&b, "made here", text, len);
     }
     for (int i = 1; i < argc; i++) {

@@ -25,6 +25,8 @@ ROOMS = {
     "agent/ota": LOWER,
     "agent/status": LOWER,
     "agent/pipeline": ["agent/source/", "agent/forward/", "agent/registry/", *LOWER],
+    # The command line's pieces are the same for all programs.
+    "agent/tools": ["agent/forward/", "agent/registry/", "agent/main/cli.h", "spool/", *LOWER],
     "agent/main": ["agent/", "board/", *LOWER],
     "tests": ["agent/", "board/", "spool/", *PLATFORM],
 }

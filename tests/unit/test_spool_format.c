@@ -60,6 +60,23 @@ static void checksum_is_crc32c(void **state)
     }
 }
 
+static void checksum_is_the_same_on_every_processor(void **state)
+{
+    uint8_t bytes[300];
+    uint32_t x = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        x = x * 1664525u + 1013904223u;
+        bytes[i] = (uint8_t)(x >> 24);
+    }
+    assert_int_equal(spool_crc32c_portable(0, gv_span_str("123456789")), 0xe3069283);
+    for (size_t at = 0; at < 9; at++)
+        for (size_t len = 0; len + at <= sizeof bytes; len++)
+            assert_int_equal(spool_crc32c(x, gv_span_of(bytes + at, len)),
+                             spool_crc32c_portable(x, gv_span_of(bytes + at, len)));
+}
+
 static void header_is_what_the_specification_says(void **state)
 {
     spool_header h = sample();
@@ -157,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checksum_is_crc32c),
+        cmocka_unit_test(checksum_is_the_same_on_every_processor),
         cmocka_unit_test(header_is_what_the_specification_says),
         cmocka_unit_test(header_comes_back_field_by_field),
         cmocka_unit_test(header_with_any_bit_flipped_is_none),

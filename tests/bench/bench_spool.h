@@ -1,0 +1,57 @@
+/* bench_spool.h - what the parts of bench_spool share: the options, the data, and spools in directories of
+ * their own.
+ */
+#ifndef GAVEL_TESTS_BENCH_SPOOL_H
+#define GAVEL_TESTS_BENCH_SPOOL_H
+
+#include "platform/fs_count.h"
+#include "spool/spool.h"
+#include "tests/bench/bench_help.h"
+
+#define MIB              (1024u * 1024u)
+#define ROUNDS_MAX       31u
+#define BATCHES_PER_SYNC 8u
+#define TARGET_RATIO     0.9
+#define TARGET_OPEN_MS   50.0
+
+typedef struct {
+    /* options */
+    const char *dir; /* where everything is made, and taken away again */
+    uint64_t backlog_mib;
+    uint64_t run_mib; /* of batches in each timed run */
+    size_t rounds;
+    uint32_t segment_bytes;
+    bool quick;
+    /* what all parts use */
+    bench_data data;
+    plat_fs system;
+    fs_count count; /* of what spools have asked of the disk */
+    plat_fs fs;     /* counts, over the system's */
+    plat_clock clock;
+    spool_config config; /* its dir is the open one's */
+    char path[PLAT_PATH_MAX];
+} bench;
+
+/* Opens the spool in dir/name. */
+spool *bench_spool_open(bench *b, const char *name);
+
+/* Appends the data's batches from the `first`-th on, over and over, each time as later snapshots, until
+ * `payload_bytes` are there; a commit every BATCHES_PER_SYNC. Returns how many batches. */
+size_t bench_spool_fill(bench *b, spool *s, uint64_t payload_bytes);
+
+/* The n-th batch of the endless row. */
+spool_meta bench_batch(const bench *b, size_t n, gv_span *payload);
+
+/* dir/name, valid until the next call. */
+const char *bench_path(bench *b, const char *name);
+
+/* Takes dir/name away, whatever it is. */
+void bench_remove(bench *b, const char *name);
+
+/* The parts. */
+void bench_speed(bench *b);
+void bench_backlog(bench *b);
+void bench_make_backlog(bench *b, const char *dir);
+void bench_bytes(bench *b);
+
+#endif
