@@ -135,7 +135,7 @@ def assert_alive(*programs):
 # --- the agent's spool ------------------------------------------------------------------------------
 
 # Small files and a short patience, so that a test sees what takes an hour in life.
-SPOOL = {"after_ms": 500, "segment_kib": 64, "reserve_mib": 0}
+SPOOL = {"after_ms": 1500, "segment_kib": 64, "reserve_mib": 0}
 BUDGET_KIB = 12288
 
 

@@ -88,7 +88,7 @@ def test_a_full_disk_stops_fetching_until_there_is_room_or_a_broker(world, disk)
     hours = serve_hours(world, 2500, 12)
     disk.mount_tmpfs("448k")
     agent = world.agent()
-    show(world, agent, hours[0], "forwarded", 0)
+    show(world, agent, hours[0], "forwarded|spooled", 0)
     with frozen(world.services, "kafka"):
         first = show_until(world, agent, hours, 1, FULL)
         assert_alive(agent)
@@ -111,7 +111,7 @@ def test_a_disk_that_turns_read_only_costs_nothing(world, disk):
     hours = serve_hours(world, 2500, 4)
     disk.mount_ext4(4 << 20)
     agent = world.agent()
-    show(world, agent, hours[0], "forwarded", 0)
+    show(world, agent, hours[0], "forwarded|spooled", 0)
     with frozen(world.services, "kafka"):
         show(world, agent, hours[1], "spooled", 1)
         disk.fail()
@@ -151,7 +151,7 @@ def test_what_gives_way_to_the_quota_is_named_and_all_else_is_complete(world, po
                         policy=policy)
     snapshots = sum(hours, [])
     agent = world.agent()
-    show(world, agent, hours[0], "forwarded", 0)
+    show(world, agent, hours[0], "forwarded|spooled", 0)
     with frozen(world.services, "kafka"):
         for hour in range(1, len(hours)):
             show(world, agent, hours[hour], "spooled", hour)
@@ -208,16 +208,16 @@ def test_damage_costs_the_damaged_batch_and_names_what_is_missing(world):
     hours = serve_hours(world, 2000, 6)
     snapshots = sum(hours, [])
     agent = world.agent()
-    show(world, agent, hours[0], "forwarded", 0)
+    show(world, agent, hours[0], "forwarded|spooled", 0)
     with frozen(world.services, "kafka"):
-        for hour in range(1, len(hours)):
-            show(world, agent, hours[hour], "spooled", hour)
+        show(world, agent, hours[1], "spooled", 1)
         assert agent.stop() == 0
-        files = segments(world)
-        spoil(files[len(files) // 2], 8192)
         (world.state / "spool" / "cursor").write_bytes(b"no cursor")
         agent = world.agent()
-        agent.wait_log("spool opened")
+        for hour in range(2, len(hours)):
+            show(world, agent, hours[hour], "spooled", hour)
+        files = segments(world)
+        spoil(files[len(files) // 2 + 1], 8192)
     wait_drained(world, agent)
     told = re.search(r"level=error.*batches cannot be read.* records=(\d+)", agent.log())
     assert agent.stop() == 0 and list((world.state / "spool" / "quarantine").iterdir())
