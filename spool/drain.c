@@ -193,6 +193,12 @@ static void give_up_head(spool *s)
 }
 
 /* --- items ----------------------------------------------------------------------------------------- */
+/* Left by a process before this one, and no header behind it says that it was promised. */
+static bool may_be_torn(const spool *s, const segment_item *item, uint64_t first)
+{
+    return first < s->start_seq && item->promised_below != 0 && first >= item->promised_below;
+}
+
 static void on_damage(spool *s, const segment_item *item, const char *text)
 {
     uint64_t first = item->first_seq > s->read_seq ? item->first_seq : s->read_seq;
@@ -201,11 +207,10 @@ static void on_damage(spool *s, const segment_item *item, const char *text)
     if (item->last_seq < first)
         return; /* behind it nothing is missing */
     skip_to(s, first);
-    s->head.is_damaged =
-        true; /* torn or not: what its headers cannot tell, somebody may want to look at */
-    if (item->promised_below != 0 && first >= item->promised_below) {
+    s->head.is_damaged = true;
+    if (may_be_torn(s, item, first)) {
         tell_head(s, SPOOL_TORN, first, item->last_seq, 0,
-                  "half written when the power went; it was not yet promised");
+                  "half written when the power went; nothing shows that it was promised");
     } else {
         tell_head(s, SPOOL_DAMAGED, first, item->last_seq, records, text);
     }
