@@ -21,11 +21,11 @@ static gv_status name_things(agent *a, gv_error *err)
     if (status != GV_OK)
         return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
-        snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX ||
-        snprintf(a->spool_dir, PLAT_PATH_MAX, "%s/spool", c->state_dir) >= PLAT_PATH_MAX)
+        snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX)
         return gv_fail(err, GV_INVAL, "state_dir is too long");
-    if (c->spool_dir[0])
-        snprintf(a->spool_dir, PLAT_PATH_MAX, "%s", c->spool_dir);
+    status = cli_spool_dir(c, a->spool_dir, err);
+    if (status != GV_OK)
+        return status;
     return a->fs.make_dir(a->fs.ctx, c->state_dir, err);
 }
 
@@ -183,6 +183,19 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
         return gv_fail(err, GV_INVAL, "spool.segment_kib and memory.batch_kib do not fit together");
     return budget_divide((size_t)c->memory_budget_kib * 1024, (unsigned)c->api_max_transfers,
                          source_memory_bytes(source_settings), spool_bytes, &a->budget, err);
+}
+
+gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err)
+{
+    agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return gv_fail(err, GV_FULL, "no memory for the agent");
+    a->config = config;
+    source_config source_settings = make_source_config(a);
+    gv_status st = divide_memory(a, &source_settings, err);
+    *out = a->budget;
+    free(a);
+    return st;
 }
 
 static gv_status open_outlet(agent *a, gv_error *err)
