@@ -28,7 +28,7 @@ def test_half_a_day_without_a_broker_arrives_in_order_and_leaves_the_disk_empty(
         for hour in range(1, 12):
             show(world, agent, hours[hour], "spooled", hour)
         assert agent.log().count("batches go to the spool") == 1
-        assert len(segments(world)) > 11
+        assert len(segments(world)) > 5
         assert_alive(agent, sink)
     wait_drained(world, agent)
     show(world, agent, hours[12], "forwarded", 12)
