@@ -133,7 +133,7 @@ static void snapshot_that_is_arriving_never_gives_way(void **state)
 
 static void add_realms(schedule_random *chance, uint64_t seed)
 {
-    size_t count = 2 + schedule_below(chance, 7);
+    size_t count = 2 + (size_t)schedule_below(chance, 7);
     for (size_t i = 0; i < count; i++) {
         world_realm *r =
             world_add((body_spec){ .realm = (uint32_t)i * 5,
@@ -143,7 +143,7 @@ static void add_realms(schedule_random *chance, uint64_t seed)
                                    .rows = (unsigned)schedule_below(chance, 300),
                                    .reject_every = (unsigned)schedule_below(chance, 5),
                                    .long_every = (unsigned)schedule_below(chance, 4) });
-        r->how.chunk_bytes = 1 + schedule_below(chance, 9000);
+        r->how.chunk_bytes = 1 + (size_t)schedule_below(chance, 9000);
         r->how.chunk_seed = (uint32_t)seed;
     }
 }
