@@ -42,7 +42,8 @@ static void give_up_tail(spool *s, const char *why)
 static gv_status check_room(const spool *s, uint64_t bytes, gv_error *err)
 {
     const plat_fs *fs = spool_fs(s);
-    uint64_t used = s->state.bytes + s->state.quarantine_bytes, there;
+    uint64_t unused = s->tail.is_open ? s->tail.size - s->tail.at : 0; /* given back before */
+    uint64_t used = s->state.bytes - unused + s->state.quarantine_bytes, there;
     gv_status st;
 
     if (used > s->config.quota_bytes || bytes > s->config.quota_bytes - used)
@@ -75,7 +76,7 @@ static gv_status create_segment(spool *s, int *file, gv_error *err)
 
 /* A new file with room for `size` bytes. Its name is made durable with its first batches: after those a
  * journalling file system has nothing left to write for it. */
-static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
+static gv_status make_segment(spool *s, uint64_t size, bool is_gaps, gv_error *err)
 {
     const plat_fs *fs = spool_fs(s);
     int file;
@@ -89,32 +90,45 @@ static gv_status make_segment(spool *s, uint64_t size, gv_error *err)
         dir_remove(fs, s->config.dir, s->next_seq, NULL);
         return st;
     }
-    s->tail =
-        (tail_segment){ .is_open = true, .file = file, .first_seq = s->next_seq, .size = size };
+    s->tail = (tail_segment){
+        .is_open = true, .is_gaps = is_gaps, .file = file, .first_seq = s->next_seq, .size = size
+    };
     s->state.bytes += size;
     s->state.segments++;
     return GV_OK;
 }
 
-/* A segment with room for `bytes` more. When none can be made, nothing is lost yet and nothing that was
- * appended has to come again: GV_FULL, whatever the reason. */
+/* Rolling in the middle of what the next commit brings costs a commit of its own; between two commits it
+ * does not. So the segment ends early when the next ones would not all fit, if they are like the last. */
+static bool is_time_to_roll(const spool *s)
+{
+    const tail_segment *t = &s->tail;
+
+    return s->state.pending == 0 && t->at + t->last_commit_bytes > t->size;
+}
+
+/* A segment with room for `bytes` more. Gap entries, which are beyond the quota, have segments of their
+ * own: each would keep one full of dropped batches from going away. When none can be made, nothing is
+ * lost yet and nothing that was appended has to come again: GV_FULL, whatever the reason. */
 static gv_status roll(spool *s, uint64_t bytes, bool beyond_quota, gv_error *err)
 {
     uint64_t size = beyond_quota ? SPOOL_SEGMENT_BYTES_MIN : s->config.segment_bytes;
+    bool fits =
+        s->tail.is_open && s->tail.is_gaps == beyond_quota && s->tail.at + bytes <= s->tail.size;
     gv_status st;
 
-    if (s->tail.is_open && s->tail.at + bytes <= s->tail.size)
+    if (fits && (beyond_quota || !is_time_to_roll(s)))
         return GV_OK;
     if (bytes > size)
         size = bytes;
-    if (!beyond_quota && check_room(s, size, err) != GV_OK)
-        return GV_FULL;
+    if (!beyond_quota && check_room(s, size, fits ? NULL : err) != GV_OK)
+        return fits ? GV_OK : GV_FULL;
     st = spool_commit(s, err);
     if (st != GV_OK)
         return st;
     if (s->tail.is_open)
         tail_seal(s);
-    return make_segment(s, size, err) == GV_OK ? GV_OK : GV_FULL;
+    return make_segment(s, size, beyond_quota, err) == GV_OK ? GV_OK : GV_FULL;
 }
 
 /* --- batches --------------------------------------------------------------------------------------- */
@@ -208,6 +222,7 @@ gv_status spool_commit(spool *s, gv_error *err)
     s->state.pending = 0;
     s->committed_seq = s->next_seq;
     s->records_committed = s->records_total;
+    s->tail.last_commit_bytes = s->tail.at - s->tail.committed;
     s->tail.committed = s->tail.at;
     return GV_OK;
 }

@@ -32,7 +32,7 @@ static bool get_slot(const uint8_t *p, spool_cursor *c)
                          .next_seq = gv_get_le64(p + AT_NEXT),
                          .records_before = gv_get_le64(p + AT_RECORDS_BEFORE),
                          .header_crc = gv_get_le32(p + AT_HEADER_CRC) };
-    return true;
+    return c->acked_seq < SPOOL_SEQ_LIMIT && c->next_seq <= SPOOL_SEQ_LIMIT;
 }
 
 static void put_slot(const spool_cursor *c, uint8_t *p)
@@ -48,23 +48,30 @@ static void put_slot(const spool_cursor *c, uint8_t *p)
     gv_put_le32(p + AT_CRC, spool_crc32c(0, gv_span_of(p, AT_CRC)));
 }
 
-void spool_cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out)
+gv_status spool_cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out, gv_error *err)
 {
     char path[PLAT_PATH_MAX];
     uint8_t slot[SLOT_BYTES];
+    gv_error why = { 0, "" };
     spool_cursor c;
     size_t got;
     int file;
+    gv_status st = dir_path(dir, "cursor", path, err);
 
     *out = (spool_cursor){ 0 };
-    if (dir_path(dir, "cursor", path, NULL) != GV_OK ||
-        fs->open(fs->ctx, path, PLAT_READ, &file, NULL) != GV_OK)
-        return;
-    for (uint64_t i = 0; i < 2; i++)
-        if (fs->read_at(fs->ctx, file, i * SPOOL_ALIGN, slot, SLOT_BYTES, &got, NULL) == GV_OK &&
-            got == SLOT_BYTES && get_slot(slot, &c) && c.count > out->count)
+    if (st != GV_OK)
+        return st;
+    if (fs->open(fs->ctx, path, PLAT_READ, &file, &why) != GV_OK)
+        return why.os_errno == ENOENT ? GV_OK
+                                      : gv_fail_errno(err, why.os_errno, "cannot open %s", path);
+    for (uint64_t i = 0; i < 2; i++) {
+        if (fs->read_at(fs->ctx, file, i * SPOOL_ALIGN, slot, SLOT_BYTES, &got, err) != GV_OK)
+            st = GV_IO;
+        else if (got == SLOT_BYTES && get_slot(slot, &c) && c.count > out->count)
             *out = c;
+    }
     fs->close(fs->ctx, file);
+    return st;
 }
 
 bool spool_cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *c,

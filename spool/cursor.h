@@ -19,8 +19,9 @@ typedef struct {
     uint64_t count;          /* of saves: the larger one is newer */
 } spool_cursor;
 
-/* The newest that is whole; all zero when there is none. */
-void spool_cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out);
+/* The newest that is whole; all zero when there is none. GV_IO: there may be one, but the disk does not
+ * give it; `out` is what could be read. */
+gv_status spool_cursor_load(const plat_fs *fs, const char *dir, spool_cursor *out, gv_error *err);
 
 /* Whether the batch that it names as acknowledged is there; its header then. */
 bool spool_cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *cursor,

@@ -2,8 +2,6 @@
 
 #include <assert.h>
 
-#define READ_TRIES 3u /* of one place, before what is there counts as damaged */
-
 static void tell_head(spool *s, spool_event_kind kind, uint64_t first, uint64_t last,
                       uint64_t records, const char *text)
 {
@@ -190,11 +188,12 @@ static void on_damage(spool *s, const segment_item *item, const char *text)
     if (item->last_seq < first)
         return; /* behind it nothing is missing */
     skip_to(s, first);
+    s->head.is_damaged =
+        true; /* torn or not: what its headers cannot tell, somebody may want to look at */
     if (item->promised_below != 0 && first >= item->promised_below) {
         tell_head(s, SPOOL_TORN, first, item->last_seq, 0,
                   "half written when the power went; it was not yet promised");
     } else {
-        s->head.is_damaged = true;
         tell_head(s, SPOOL_DAMAGED, first, item->last_seq, records, text);
     }
     pass_over(s, item->last_seq, records);
@@ -285,7 +284,7 @@ gv_status spool_next(spool *s, spool_meta *meta, gv_buf *payload, uint64_t *seq,
             head_retire(s); /* what was dropped does not fill the window */
         if (st != GV_IO) {
             s->read_failures = 0;
-        } else if (s->head.first_seq != 0 && ++s->read_failures >= READ_TRIES) {
+        } else if (s->head.first_seq != 0 && ++s->read_failures >= SPOOL_READ_TRIES) {
             s->read_failures = 0;
             give_up_head(s);
             st = GV_AGAIN;

@@ -11,6 +11,8 @@
 #define SPOOL_DROPS_MAX                                                                            \
     32u /* snapshots whose batches are passed over; the oldest is forgotten first */
 
+#define SPOOL_READ_TRIES 3u /* of one place, before what is there counts as damaged */
+
 /* A batch that was read and waits for its acknowledgement. */
 typedef struct {
     uint64_t seq;
@@ -35,11 +37,13 @@ typedef struct {
 /* The segment that is written. */
 typedef struct {
     bool is_open;
+    bool is_gaps; /* it holds gap entries alone */
     int file;
     uint64_t first_seq;
     uint64_t size;      /* of the file; reserved */
     uint64_t at;        /* where the next batch goes */
     uint64_t committed; /* what is before this is durable */
+    uint64_t last_commit_bytes;
 } tail_segment;
 
 /* The segment that is read. */

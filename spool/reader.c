@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #define NAME_MAX_BYTES 256u
+#define LOOKS_MAX      50u /* at a batch that may be being written: a write is over long before */
 
 struct spool_reader {
     spool_reader_config config;
@@ -16,7 +17,7 @@ struct spool_reader {
     bool is_open;
     bool is_last; /* no segment follows */
     bool is_held; /* the present item comes after what is missing before it */
-    bool is_over; /* the directory cannot be listed any more */
+    bool is_over; /* nothing more is looked for */
     uint64_t seq; /* the lowest that should come next; 0: any */
     uint64_t acked_seq;
     dir_survey survey;
@@ -54,7 +55,7 @@ gv_status spool_reader_open(const spool_reader_config *config, spool_reader **ou
     if (st != GV_OK)
         return st;
     if (!config->any_file) {
-        spool_cursor_load(config->fs, config->dir, &cursor);
+        spool_cursor_load(config->fs, config->dir, &cursor, NULL);
         if (spool_cursor_holds(config->fs, config->dir, &cursor, &acked))
             r->acked_seq = cursor.acked_seq;
     }
@@ -92,14 +93,32 @@ static gv_status next_name(spool_reader *r, gv_error *err)
     return GV_OK;
 }
 
-static gv_status next_segment(spool_reader *r, gv_error *err)
+/* The segment behind the present one. A listing may have one that was made meanwhile and lack one made
+ * just before it; a second one has both. */
+static gv_status find_segment(const spool_reader *r, uint64_t *first_seq, gv_error *err)
 {
     const spool_reader_config *c = &r->config;
-    gv_status st = dir_next(c->fs, c->dir, r->first_seq, &r->first_seq, err);
+    uint64_t found = 0, before;
+    gv_status st;
 
-    if (st == GV_OK)
-        spool_segment_name(r->first_seq, r->name);
+    do {
+        before = found;
+        st = dir_next(c->fs, c->dir, r->first_seq, &found, err);
+    } while (st == GV_OK && found != before);
+    *first_seq = found;
     return st;
+}
+
+static gv_status next_segment(spool_reader *r, gv_error *err)
+{
+    uint64_t next;
+    gv_status st = find_segment(r, &next, err);
+
+    if (st != GV_OK)
+        return st;
+    r->first_seq = next;
+    spool_segment_name(next, r->name);
+    return GV_OK;
 }
 
 static gv_status open_next(spool_reader *r, gv_error *err)
@@ -117,7 +136,7 @@ static gv_status open_next(spool_reader *r, gv_error *err)
     if (st != GV_OK)
         return st;
     if (!c->any_file)
-        r->is_last = dir_next(c->fs, c->dir, r->first_seq, &below, NULL) != GV_OK;
+        r->is_last = find_segment(r, &below, NULL) != GV_OK;
     if (r->is_last)
         below = UINT64_MAX;
     st = c->fs->open(c->fs->ctx, path, PLAT_READ, &w->file, &why);
@@ -149,6 +168,8 @@ static bool at_end(spool_reader *r, spool_item *out)
     bool is_short = r->walk.below != UINT64_MAX && r->walk.expect < r->walk.below;
 
     close_file(r);
+    r->is_over =
+        r->is_last; /* another one that comes now is not looked for: it would leave a hole */
     if (r->item.is_blank || (!is_short && !r->is_last && !r->config.any_file))
         return false;
     out->kind = r->is_last && !r->config.any_file ? SPOOL_ITEM_TAIL : SPOOL_ITEM_DAMAGE;
@@ -189,11 +210,54 @@ static bool make_item(spool_reader *r, spool_item *out)
     return true;
 }
 
+/* --- while somebody writes ------------------------------------------------------------------------- */
+/* The segment was the last one when it was opened: has the writer gone on to another one? Then it is
+ * complete now, and may have more than was seen. */
+static bool is_finished_now(spool_reader *r)
+{
+    const spool_reader_config *c = &r->config;
+    uint64_t next;
+
+    if (!r->is_last || c->any_file || find_segment(r, &next, NULL) != GV_OK)
+        return false;
+    r->is_last = false;
+    r->walk.below = next;
+    return c->fs->size(c->fs->ctx, r->walk.file, &r->walk.end, NULL) == GV_OK;
+}
+
+/* What looks damaged is looked at again: it may have been written between two looks, or half. */
+static gv_status next_item(spool_reader *r, gv_error *err)
+{
+    const segment_walk before = r->walk;
+    unsigned looks = 0;
+    bool again;
+
+    do {
+        r->walk.at = before.at;
+        r->walk.expect = before.expect;
+        gv_status st = segment_next(&r->walk, true, &r->item, err);
+        if (st != GV_OK)
+            return st;
+        again = r->item.kind == SEGMENT_DAMAGE ? ++looks < (r->is_last ? LOOKS_MAX : 2)
+                                               : r->item.kind == SEGMENT_END && is_finished_now(r);
+    } while (again);
+    return GV_OK;
+}
+
+/* All that was read is gone: so is, acknowledged, what followed it. */
+static bool is_gone(const spool_reader *r)
+{
+    const spool_reader_config *c = &r->config;
+    uint64_t first;
+
+    return dir_next(c->fs, c->dir, 0, &first, NULL) == GV_OK && first >= r->first_seq;
+}
+
 /* Sequences that should have come before this item. */
 static bool is_missing(const spool_reader *r)
 {
     return !r->config.any_file && r->seq != 0 && r->item.kind != SEGMENT_END &&
-           r->item.first_seq > r->seq;
+           r->item.first_seq > r->seq && !(r->item.offset == 0 && is_gone(r));
 }
 
 gv_status spool_reader_next(spool_reader *r, spool_item *out, gv_error *err)
@@ -206,7 +270,7 @@ gv_status spool_reader_next(spool_reader *r, spool_item *out, gv_error *err)
     for (;;) {
         gv_status st = r->is_open ? GV_OK : open_next(r, err);
         if (st == GV_OK)
-            st = segment_next(&r->walk, true, &r->item, err);
+            st = next_item(r, err);
         if (st != GV_OK) {
             close_file(r);
             return st;

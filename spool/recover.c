@@ -149,6 +149,21 @@ static void sweep(spool *s)
     }
 }
 
+/* One that the disk does not give, try after try, makes room for a new one: beside the old one it would
+ * count from the beginning, and not be believed. */
+static void load_cursor(spool *s)
+{
+    const plat_fs *fs = spool_fs(s);
+    char path[PLAT_PATH_MAX];
+
+    for (unsigned tries = 0; tries < SPOOL_READ_TRIES; tries++)
+        if (spool_cursor_load(fs, s->config.dir, &s->cursor, NULL) == GV_OK)
+            return;
+    if (dir_path(s->config.dir, "cursor", path, NULL) == GV_OK)
+        fs->remove(fs->ctx, path, NULL);
+    s->cursor.count = 0;
+}
+
 gv_status spool_recover(spool *s, gv_error *err)
 {
     dir_survey look;
@@ -162,7 +177,7 @@ gv_status spool_recover(spool *s, gv_error *err)
     if (dir_look_quarantine(spool_fs(s), s->config.dir, &s->state.quarantine_bytes, oldest) !=
         GV_OK)
         s->state.quarantine_bytes = 0; /* unreadable: it is not needed */
-    spool_cursor_load(spool_fs(s), s->config.dir, &s->cursor);
+    load_cursor(s);
     s->next_seq = s->cursor.next_seq > 1 ? s->cursor.next_seq : 1;
     s->records_total = s->cursor.records_before;
     st = find_tail(s, err);

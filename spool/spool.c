@@ -129,6 +129,8 @@ static void rest(spool *s)
         return;
     s->cursor_dirty = true;
     save_cursor(s);
+    if (s->cursor_dirty)
+        return; /* without it sequences would begin again */
     if (is_used)
         tail_seal(s);
     if (s->head.is_open)
@@ -162,6 +164,9 @@ void spool_close(spool *s)
     fs = spool_fs(s);
     head_retire(s);
     rest(s);
+    /* The next start has to know what was promised, to tell damage from a torn end. */
+    if (s->committed_seq > 1 && s->cursor.next_seq < s->committed_seq)
+        s->cursor_dirty = true;
     save_cursor(s);
     if (s->tail.is_open)
         tail_seal(s);

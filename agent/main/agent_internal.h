@@ -9,6 +9,8 @@
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/registry.h"
 #include "agent/source/source.h"
+#include "board/health.h"
+#include "board/led.h"
 #include "platform/fs_count.h"
 
 typedef struct {
@@ -31,6 +33,8 @@ typedef struct {
     forwarder *forwarder;
     outlet *outlet;
     source *source;
+    health health;
+    led led;
     uint64_t started_ms;
     uint64_t watchdog_ms; /* 0: none */
     uint64_t watchdog_due_ms;

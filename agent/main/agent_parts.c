@@ -185,6 +185,19 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
                          source_memory_bytes(source_settings), spool_bytes, &a->budget, err);
 }
 
+gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err)
+{
+    agent *a = calloc(1, sizeof *a);
+    if (!a)
+        return gv_fail(err, GV_FULL, "no memory for the agent");
+    a->config = config;
+    source_config source_settings = make_source_config(a);
+    gv_status st = divide_memory(a, &source_settings, err);
+    *out = a->budget;
+    free(a);
+    return st;
+}
+
 static gv_status open_outlet(agent *a, gv_error *err)
 {
     outlet_config config = make_outlet_config(a);

@@ -24,6 +24,9 @@ cli_config *cli_load(const char *path, config_program program);
 /* The same for a program that runs: problems go to its log. */
 cli_config *cli_reload(const char *path, config_program program);
 
+/* What suits this machine, where the file says nothing: by board.profile or by the machine's model. */
+void cli_apply_profile(gv_config *config, const plat_fs *fs);
+
 /* "config check|show|options|reference [--config FILE]"; argv[0] is "config". An exit code. */
 int cli_config_command(int argc, char **argv, config_program program, const char *default_path);
 

@@ -1,5 +1,6 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
+#include "agent/main/board_command.h"
 #include "agent/main/cli.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
@@ -22,6 +23,7 @@ static int usage(FILE *out)
         "  once        fetch what is new, forward it, and end\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
         "  config      check | show | options | reference\n"
+        "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
         "Signals: TERM and INT stop when what is under way is acknowledged or spooled, HUP reads\n"
@@ -132,6 +134,8 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "board") == 0)
+        return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "spool") == 0)
         return tools_spool_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");

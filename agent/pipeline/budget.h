@@ -22,6 +22,16 @@ typedef struct {
     uint32_t kafka_queue_records;
 } memory_budget;
 
+typedef struct {
+    const char *name;
+    size_t bytes;
+} budget_line;
+
+#define BUDGET_LINES 6
+
+/* The parts, for a person; they add up to the total. */
+void budget_lines(const memory_budget *budget, budget_line lines[BUDGET_LINES]);
+
 /* GV_FULL when the total is too small for so many transfers. */
 gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, size_t spool_bytes,
                         memory_budget *out, gv_error *err);

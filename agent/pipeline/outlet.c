@@ -163,9 +163,10 @@ static void go_spooling(outlet *o, uint64_t now_ms)
     start_spooling(o);
 }
 
-static void go_direct(outlet *o)
+static void go_direct(outlet *o, uint64_t now_ms)
 {
     o->counts.spooling = false;
+    o->counts.direct_since_ms = now_ms;
     outlet_say_direct(o);
 }
 
@@ -186,17 +187,17 @@ static bool can_bypass(const outlet *o)
            s->unread == 0 && s->pending == 0 && forwarder_state(o->forwarder)->up;
 }
 
-static void bypass(outlet *o)
+static void bypass(outlet *o, uint64_t now_ms)
 {
     o->to_append = NULL;
     for (batch *b; (b = outlet_pop(&o->to_spool));)
         outlet_forward(o, b);
     outlet_set_full(o, false);
-    go_direct(o);
+    go_direct(o, now_ms);
 }
 
 /* While spooling, arriving records may not take the batches that reading the spool needs. */
-static void keep_reserve(outlet *o)
+void outlet_keep_reserve(outlet *o)
 {
     uint32_t want = o->window_max > 1 ? o->window_max / 2 : 1, before = o->pool->reserved;
     o->pool->reserved = 0;
@@ -282,7 +283,7 @@ gv_status outlet_open(const outlet_config *config, batch_pool *pool, forwarder *
     queue_init(&o->held);
     queue_init(&o->to_spool);
     open_when_due(o, plat_mono_ms(config->clock));
-    keep_reserve(o);
+    outlet_keep_reserve(o);
     *out = o;
     return GV_OK;
 }
@@ -328,10 +329,10 @@ uint64_t outlet_tick(outlet *o)
         outlet_store(o, now_ms);
     outlet_drain(o, now_ms);
     if (o->counts.spooling && can_bypass(o))
-        bypass(o);
+        bypass(o, now_ms);
     else if (o->counts.spooling && is_through(o))
-        go_direct(o);
-    keep_reserve(o);
+        go_direct(o, now_ms);
+    outlet_keep_reserve(o);
     o->counts.stalled = stall_due(o) <= now_ms;
     return earliest(o, now_ms);
 }

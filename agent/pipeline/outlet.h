@@ -69,6 +69,7 @@ typedef struct {
 
 typedef struct {
     bool spooling;
+    uint64_t direct_since_ms; /* while not spooling; 0: from the beginning */
     bool stalled; /* batches wait in the forwarder, and after_ms have passed without progress */
     bool full;    /* the spool takes no more, and nothing may give way */
     uint32_t batches_waiting;                  /* live ones, neither acknowledged nor durable */

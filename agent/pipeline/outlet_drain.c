@@ -53,6 +53,7 @@ void outlet_drained(outlet *o, batch *b, uint32_t refused)
     if (refused > 0)
         outlet_say_batch(b, "records of a spooled batch were refused and will be missing", refused);
     acknowledge(o, b->spool_seq);
+    outlet_keep_reserve(o); /* before others can take this one */
     free_batch(o, b);
 }
 

@@ -53,6 +53,7 @@ batch *outlet_pop(batch_queue *q);
 void outlet_forward(outlet *o, batch *b);
 uint64_t outlet_backoff(uint32_t failures); /* 0 after the first: that one is tried again at once */
 bool outlet_has_unread(const outlet *o);
+void outlet_keep_reserve(outlet *o); /* whenever the window has changed */
 
 /* --- outlet_store.c: to the spool --- */
 void outlet_store(outlet *o, uint64_t now_ms);

@@ -70,20 +70,18 @@ spool_meta bench_batch(const bench *b, size_t n, gv_span *payload)
     return meta;
 }
 
-size_t bench_spool_fill(bench *b, spool *s, uint64_t payload_bytes)
+void bench_spool_fill(bench *b, spool *s, size_t first, size_t count)
 {
     gv_error err = { 0, "" };
     gv_span payload;
-    size_t n = 0;
 
-    for (uint64_t done = 0; done < payload_bytes; done += payload.len) {
+    for (size_t n = first; n < first + count; n++) {
         spool_meta meta = bench_batch(b, n, &payload);
         bench_check(spool_append(s, &meta, payload, &err) == GV_OK, err.text);
-        if (++n % BATCHES_PER_SYNC == 0)
+        if ((n + 1) % BATCHES_PER_SYNC == 0)
             bench_check(spool_commit(s, &err) == GV_OK, err.text);
     }
     bench_check(spool_commit(s, &err) == GV_OK, err.text);
-    return n;
 }
 
 /* --- options -------------------------------------------------------------------------------- */
@@ -159,7 +157,7 @@ static const char *read_options(bench *b, char **argv)
 int main(int argc, char **argv)
 {
     bench b = {
-        .dir = ".", .backlog_mib = 4096, .run_mib = 256, .rounds = 5, .segment_bytes = 4u * MIB
+        .dir = ".", .backlog_mib = 4096, .run_mib = 128, .rounds = 7, .segment_bytes = 4u * MIB
     };
 
     (void)argc;

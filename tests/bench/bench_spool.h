@@ -35,11 +35,10 @@ typedef struct {
 /* Opens the spool in dir/name. */
 spool *bench_spool_open(bench *b, const char *name);
 
-/* Appends the data's batches from the `first`-th on, over and over, each time as later snapshots, until
- * `payload_bytes` are there; a commit every BATCHES_PER_SYNC. Returns how many batches. */
-size_t bench_spool_fill(bench *b, spool *s, uint64_t payload_bytes);
+/* Appends the next `count` batches of the endless row; a commit every BATCHES_PER_SYNC and at the end. */
+void bench_spool_fill(bench *b, spool *s, size_t first, size_t count);
 
-/* The n-th batch of the endless row. */
+/* The n-th batch of an endless row: the data over and over, each time as later snapshots. */
 spool_meta bench_batch(const bench *b, size_t n, gv_span *payload);
 
 /* dir/name, valid until the next call. */

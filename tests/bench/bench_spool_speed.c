@@ -12,6 +12,9 @@
 #define SPOOL_NAME "bench-spool"
 #define BARE_NAME  "bench-bare"
 
+#define SLICE_BATCHES                                                                              \
+    64u /* of one, then as many of the other: whoever else uses the machine slows both */
+
 typedef struct {
     double seconds, cpu_seconds;
     uint64_t payload_bytes;
@@ -23,100 +26,71 @@ typedef struct {
     int file;
     char *packed, *plain;
     uint32_t *lengths; /* of the packed batches, one after the other in the file */
-    size_t batches;
+    off_t at;
 } bare_file;
 
+/* One turn: the same batches both ways. */
+typedef enum { SPOOL_IN, BARE_IN, SPOOL_OUT, BARE_OUT, WAYS } way;
+
 typedef struct {
-    double wall, cpu;
-} stop_watch;
+    bench *b;
+    spool *s;
+    bare_file bare;
+    bool is_checked;
+    figures ways[WAYS];
+} turn;
 
-static stop_watch start(void)
-{
-    return (stop_watch){ bench_now_s(CLOCK_MONOTONIC), bench_now_s(CLOCK_PROCESS_CPUTIME_ID) };
-}
-
-static void stop(const stop_watch *w, figures *f)
-{
-    f->seconds = bench_now_s(CLOCK_MONOTONIC) - w->wall;
-    f->cpu_seconds = bench_now_s(CLOCK_PROCESS_CPUTIME_ID) - w->cpu;
-}
-
-static void expect(bool is_checked, const bench *b, size_t n, gv_span got)
+static void expect(const turn *t, size_t n, gv_span got)
 {
     gv_span payload;
 
-    if (!is_checked)
+    if (!t->is_checked)
         return;
-    bench_batch(b, n, &payload);
+    bench_batch(t->b, n, &payload);
     bench_check(gv_span_equal(got, payload), "a batch that was read is not the one appended");
 }
 
 /* --- the spool ------------------------------------------------------------------------------ */
 
-static figures append_spool(bench *b, spool *s)
+static void append_spool(turn *t, figures *f, size_t first, size_t count)
 {
-    figures f = { 0 };
-    fs_count before = b->count;
-    stop_watch w = start();
-    size_t batches = bench_spool_fill(b, s, b->run_mib * MIB);
+    uint64_t before_bytes = spool_look(t->s)->payload_bytes;
 
-    stop(&w, &f);
-    const spool_state *state = spool_look(s);
-    bench_check(state->appended_batches == batches && state->unread == batches,
-                "the spool does not count what was appended");
-    f.payload_bytes = state->payload_bytes;
-    f.disk_bytes = b->count.written_bytes - before.written_bytes;
-    f.syncs = b->count.file_syncs - before.file_syncs + b->count.dir_syncs - before.dir_syncs;
-    bench_check(f.disk_bytes == state->stored_bytes, "the spool wrote more than it counts");
-    bench_check(f.syncs >= batches / BATCHES_PER_SYNC, "batches were promised without a sync");
-    return f;
+    bench_spool_fill(t->b, t->s, first, count);
+    f->payload_bytes += spool_look(t->s)->payload_bytes - before_bytes;
 }
 
-static figures drain_spool(bench *b, spool *s, bool is_checked)
+static void drain_spool(turn *t, figures *f, size_t first, size_t count)
 {
     static uint8_t bytes[BENCH_BATCH_BYTES];
-    fs_count before = b->count;
     gv_error err = { 0, "" };
-    figures f = { 0 };
     spool_meta meta;
     uint64_t seq;
-    size_t n = 0;
-    stop_watch w = start();
 
-    for (;; n++) {
+    for (size_t n = first; n < first + count; n++) {
         gv_buf payload = gv_buf_of(bytes, sizeof bytes);
-        gv_status st = spool_next(s, &meta, &payload, &seq, &err);
-        if (st == GV_AGAIN)
-            break;
-        bench_check(st == GV_OK, err.text);
-        expect(is_checked, b, n, gv_span_of(payload.data, payload.len));
-        f.payload_bytes += payload.len;
-        spool_ack(s, seq);
-        spool_tick(s);
+        bench_check(spool_next(t->s, &meta, &payload, &seq, &err) == GV_OK,
+                    err.text[0] ? err.text : "not all that was appended can be read");
+        expect(t, n, gv_span_of(payload.data, payload.len));
+        f->payload_bytes += payload.len;
+        spool_ack(t->s, seq);
+        spool_tick(t->s);
     }
-    spool_tick(s);
-    stop(&w, &f);
-    bench_check(spool_look(s)->acked_batches == n && spool_look(s)->batches == 0,
-                "not all that was appended could be read");
-    f.syncs = b->count.file_syncs - before.file_syncs + b->count.dir_syncs - before.dir_syncs;
-    f.disk_bytes = b->count.written_bytes - before.written_bytes;
-    return f;
 }
 
 /* --- the bare loops ------------------------------------------------------------------------- */
 
-static void bare_open(bench *b, bare_file *bare)
+static void bare_open(bench *b, bare_file *bare, size_t batches)
 {
-    size_t most = (size_t)(b->run_mib * MIB / (BENCH_BATCH_BYTES / 2)) + b->data.count;
-    int cap = LZ4_compressBound(BENCH_BATCH_BYTES);
+    size_t cap = (size_t)LZ4_compressBound(BENCH_BATCH_BYTES);
 
     *bare = (bare_file){ .file = open(bench_path(b, BARE_NAME), O_RDWR | O_CREAT | O_TRUNC, 0600),
-                         .packed = malloc((size_t)cap),
+                         .packed = malloc(cap),
                          .plain = malloc(BENCH_BATCH_BYTES),
-                         .lengths = malloc(most * sizeof *bare->lengths) };
+                         .lengths = malloc(batches * sizeof *bare->lengths) };
     bench_check(bare->file >= 0, "cannot make a file in --dir");
     bench_check(bare->packed && bare->plain && bare->lengths, "no memory for the bare loop");
-    bench_check(posix_fallocate(bare->file, 0, (off_t)(b->run_mib * MIB)) == 0 &&
+    bench_check(posix_fallocate(bare->file, 0, (off_t)(batches * BENCH_BATCH_BYTES)) == 0 &&
                     fsync(bare->file) == 0,
                 "no room in --dir");
 }
@@ -130,52 +104,42 @@ static void bare_close(bench *b, bare_file *bare)
     bench_remove(b, BARE_NAME);
 }
 
-static void bare_sync(const bare_file *bare, figures *f)
+static void append_bare(turn *t, figures *f, size_t first, size_t count)
 {
-    bench_check(fdatasync(bare->file) == 0, "the bare loop cannot sync");
-    f->syncs++;
-}
-
-static figures append_bare(bench *b, bare_file *bare)
-{
-    figures f = { 0 };
+    bare_file *bare = &t->bare;
     gv_span payload;
-    stop_watch w = start();
 
-    for (; f.payload_bytes < b->run_mib * MIB; f.payload_bytes += payload.len) {
-        bench_batch(b, bare->batches, &payload);
+    for (size_t n = first; n < first + count; n++) {
+        bench_batch(t->b, n, &payload);
         int len = LZ4_compress_default((const char *)payload.data, bare->packed, (int)payload.len,
                                        LZ4_compressBound((int)payload.len));
-        bench_check(pwrite(bare->file, bare->packed, (size_t)len, (off_t)f.disk_bytes) == len,
+        bench_check(pwrite(bare->file, bare->packed, (size_t)len, bare->at) == len,
                     "the bare loop cannot write");
-        bare->lengths[bare->batches++] = (uint32_t)len;
-        f.disk_bytes += (uint64_t)len;
-        if (bare->batches % BATCHES_PER_SYNC == 0)
-            bare_sync(bare, &f);
+        bare->lengths[n] = (uint32_t)len;
+        bare->at += len;
+        f->payload_bytes += payload.len;
+        f->disk_bytes += (uint64_t)len;
+        if ((n + 1) % BATCHES_PER_SYNC != 0 && n + 1 < first + count)
+            continue;
+        bench_check(fdatasync(bare->file) == 0, "the bare loop cannot sync");
+        f->syncs++;
     }
-    bare_sync(bare, &f);
-    stop(&w, &f);
-    return f;
 }
 
-static figures drain_bare(bench *b, bare_file *bare, bool is_checked)
+static void drain_bare(turn *t, figures *f, size_t first, size_t count)
 {
-    figures f = { 0 };
-    off_t at = 0;
-    stop_watch w = start();
+    bare_file *bare = &t->bare;
 
-    for (size_t n = 0; n < bare->batches; n++) {
+    for (size_t n = first; n < first + count; n++) {
         int packed = (int)bare->lengths[n];
-        bench_check(pread(bare->file, bare->packed, (size_t)packed, at) == packed,
+        bench_check(pread(bare->file, bare->packed, (size_t)packed, bare->at) == packed,
                     "the bare loop cannot read");
         int len = LZ4_decompress_safe(bare->packed, bare->plain, packed, BENCH_BATCH_BYTES);
         bench_check(len > 0, "the bare loop cannot unpack");
-        expect(is_checked, b, n, gv_span_of(bare->plain, (size_t)len));
-        f.payload_bytes += (uint64_t)len;
-        at += packed;
+        expect(t, n, gv_span_of(bare->plain, (size_t)len));
+        f->payload_bytes += (uint64_t)len;
+        bare->at += packed;
     }
-    stop(&w, &f);
-    return f;
 }
 
 /* --- in turns ------------------------------------------------------------------------------- */
@@ -202,28 +166,85 @@ static bool forget_one(void *arg, const char *name)
     return true;
 }
 
-typedef enum { SPOOL_IN, BARE_IN, SPOOL_OUT, BARE_OUT, WAYS } way;
-
-static void take_turn(bench *b, bool is_checked, figures turn[WAYS])
+static void measure(turn *t, way which, size_t first, size_t count)
 {
-    bare_file bare;
-    spool *s = bench_spool_open(b, SPOOL_NAME);
+    static void (*const run[WAYS])(turn *, figures *, size_t, size_t) = { append_spool, append_bare,
+                                                                          drain_spool, drain_bare };
+    figures *f = &t->ways[which];
+    double wall_s = bench_now_s(CLOCK_MONOTONIC), cpu_s = bench_now_s(CLOCK_PROCESS_CPUTIME_ID);
 
-    bare_open(b, &bare);
-    turn[SPOOL_IN] = append_spool(b, s);
-    turn[BARE_IN] = append_bare(b, &bare);
-    spool_close(s);
-    s = bench_spool_open(b, SPOOL_NAME);
+    run[which](t, f, first, count);
+    f->seconds += bench_now_s(CLOCK_MONOTONIC) - wall_s;
+    f->cpu_seconds += bench_now_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_s;
+}
+
+/* Slice by slice, and who comes first changes, too. */
+static void alternate(turn *t, way a, way b, size_t batches)
+{
+    for (size_t at = 0; at < batches; at += SLICE_BATCHES) {
+        size_t count = batches - at < SLICE_BATCHES ? batches - at : SLICE_BATCHES;
+        bool swap = at / SLICE_BATCHES % 2 != 0;
+        measure(t, swap ? b : a, at, count);
+        measure(t, swap ? a : b, at, count);
+    }
+}
+
+/* What the spool has asked of the disk since `before`. */
+static void count_disk(turn *t, way which, const fs_count *before)
+{
+    const fs_count *now = &t->b->count;
+    figures *f = &t->ways[which];
+
+    f->disk_bytes = now->written_bytes - before->written_bytes;
+    f->syncs = now->file_syncs - before->file_syncs + now->dir_syncs - before->dir_syncs;
+}
+
+static void append_both(turn *t, size_t batches)
+{
+    fs_count before = t->b->count;
+    const spool_state *state = spool_look(t->s);
+
+    alternate(t, SPOOL_IN, BARE_IN, batches);
+    count_disk(t, SPOOL_IN, &before);
+    bench_check(state->appended_batches == batches && state->unread == batches,
+                "the spool does not count what was appended");
+    bench_check(t->ways[SPOOL_IN].disk_bytes == state->stored_bytes,
+                "the spool wrote more than it counts");
+    bench_check(t->ways[SPOOL_IN].syncs >= batches / BATCHES_PER_SYNC,
+                "batches were promised without a sync");
+}
+
+static void drain_both(turn *t, size_t batches)
+{
+    fs_count before = t->b->count;
+    const spool_state *state = spool_look(t->s);
+
+    t->bare.at = 0;
+    alternate(t, SPOOL_OUT, BARE_OUT, batches);
+    count_disk(t, SPOOL_OUT, &before);
+    bench_check(state->acked_batches == batches && state->batches == 0,
+                "the spool still holds what was acknowledged");
+}
+
+static void take_turn(bench *b, bool is_checked, figures ways[WAYS])
+{
+    size_t batches = (size_t)(b->run_mib * MIB / BENCH_BATCH_BYTES);
+    turn t = { .b = b, .s = bench_spool_open(b, SPOOL_NAME), .is_checked = is_checked };
+
+    bare_open(b, &t.bare, batches);
+    append_both(&t, batches);
+    spool_close(t.s);
+    t.s = bench_spool_open(b, SPOOL_NAME);
     b->system.list_dir(b->system.ctx, b->path, forget_one, b, NULL);
     forget(bench_path(b, BARE_NAME));
-    turn[SPOOL_OUT] = drain_spool(b, s, is_checked);
-    turn[BARE_OUT] = drain_bare(b, &bare, is_checked);
+    drain_both(&t, batches);
     for (way i = SPOOL_IN; i < WAYS; i++)
-        bench_check(turn[i].payload_bytes == turn[SPOOL_IN].payload_bytes,
+        bench_check(t.ways[i].payload_bytes == t.ways[SPOOL_IN].payload_bytes,
                     "the spool and the bare loop did not bring the same bytes");
-    bare_close(b, &bare);
-    spool_close(s);
+    bare_close(b, &t.bare);
+    spool_close(t.s);
     bench_remove(b, SPOOL_NAME);
+    memcpy(ways, t.ways, sizeof t.ways);
 }
 
 static double rate(const figures *f)

@@ -55,7 +55,8 @@ def test_sigterm_keeps_what_was_acknowledged(world):
 def test_sigterm_while_the_broker_is_away_ends_with_0_when_the_limit_is_over(world):
     world.serve("--generate", "eu-604:100k")
     # nobody listens on port 1
-    world.configure(kafka={"brokers": "127.0.0.1:1"}, shutdown_timeout_ms=1000)
+    world.configure(kafka={"brokers": "127.0.0.1:1"}, shutdown_timeout_ms=1000,
+                    spool={"enabled": False})
     agent = world.agent()
     world.api.wait_until(lambda state: any(
         r["path"].endswith("/604/auctions") and r["complete"] for r in state["requests"]))
@@ -64,9 +65,27 @@ def test_sigterm_while_the_broker_is_away_ends_with_0_when_the_limit_is_over(wor
     assert not list(world.state.glob("cursors/*"))
 
 
+def test_sigterm_while_the_broker_is_away_spools_what_is_under_way_and_the_next_run_sends_it(world):
+    world.serve("--generate", "eu-604:100k")
+    world.configure(kafka={"brokers": "127.0.0.1:1"}, spool={"after_ms": 600000},
+                    shutdown_timeout_ms=600000)
+    agent = world.agent()
+    agent.wait_log("no broker answers")
+    world.api.wait_until(lambda state: any(
+        r["path"].endswith("/604/auctions") and r["complete"] for r in state["requests"]))
+    assert agent.stop() == 0
+    assert re.search("msg=spool batches_waiting=[1-9]", agent.log())
+    assert "not everything was acknowledged" not in agent.log()
+    world.configure(kafka={"brokers": world.services.kafka})
+    assert "batches_waiting=0" in world.once()
+    snapshots = [snapshot_of(world)]  # fetched again when SIGTERM came before its end
+    witness.check_ledger(world, snapshots, witness.check_raw_topic(world, snapshots, resent=True))
+
+
 def test_a_second_sigterm_ends_at_once(world):
     world.serve("--generate", "eu-604:100k")
-    world.configure(kafka={"brokers": "127.0.0.1:1"}, shutdown_timeout_ms=600000)
+    world.configure(kafka={"brokers": "127.0.0.1:1"}, shutdown_timeout_ms=600000,
+                    spool={"enabled": False})
     agent = world.agent()
     world.api.wait_until(lambda state: any(
         r["path"].endswith("/604/auctions") and r["complete"] for r in state["requests"]))

@@ -5,6 +5,7 @@ committed offsets, lines of a log), never by time. The stand-in's "slow" makes r
 """
 import gzip
 import random
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -199,6 +200,64 @@ def test_a_broker_killed_in_the_middle_of_a_snapshot_costs_nothing(world, progre
     assert_alive(agent, sink)
     assert agent.stop() == 0 and sink.stop() == 0
     check_all(world, snapshots, resent=True)
+
+
+def test_what_was_spooled_survives_a_kill_and_arrives_when_the_broker_is_back(world):
+    (snapshots,) = serve(world, 3000)
+    world.configure(spool={"after_ms": 200})
+    with away(world.services, "kafka"):
+        agent = world.agent()
+        agent.wait_log("snapshot spooled")
+        agent.kill()
+        log = world.once(expect=1)
+        assert "snapshots=0 not_modified=1" in log
+        assert re.search("batches wait in the spool for the broker.* batches=[1-9]", log)
+    assert "batches_waiting=0" in world.once()
+    world.load()
+    check_all(world, snapshots)
+    assert not list((world.state / "spool").glob("*.seg"))
+
+
+def test_hours_without_a_broker_arrive_in_order_behind_it_and_go_direct_after(world):
+    hours = serve(world, 1500, 4)
+    world.configure(spool={"after_ms": 2000})
+    agent, sink = world.agent(), world.sink()
+    agent.wait_log("snapshot forwarded")
+    with away(world.services, "kafka"):
+        for hour in (1, 2):
+            since = agent.mark()
+            world.api.control(hour=hour)
+            agent.wait_log("snapshot spooled", since)
+    agent.wait_log("batches go straight to the broker again")
+    since = agent.mark()
+    world.api.control(hour=3)
+    agent.wait_log("snapshot forwarded", since)
+    wait_complete(world, sum(hours, []))
+    assert_alive(agent, sink)
+    assert agent.stop() == 0 and sink.stop() == 0
+    check_all(world, sum(hours, []), resent=True)
+
+
+def test_a_full_spool_drops_whole_snapshots_and_says_which(world):
+    hours = serve(world, 6000, 5)
+    world.configure(spool={"after_ms": 200, "quota_mib": 1, "quarantine_mib": 0, "segment_kib": 64,
+                           "reserve_mib": 0, "policy": "drop-oldest-snapshot"})
+    with away(world.services, "kafka"):
+        agent = world.agent()
+        for hour in range(5):
+            since = agent.mark()
+            world.api.control(hour=hour)
+            agent.wait_log("snapshot spooled", since)
+        agent.wait_log("given up for room")
+        dropped = set(re.findall(r"given up for room.* snapshot=(\S+) ", agent.log()))
+        assert agent.stop() == 0
+    assert "batches_waiting=0" in world.once()
+    entries = witness.ledger_entries(world)
+    assert entries.keys() == names(sum(hours, []))
+    assert dropped == {name for name, entry in entries.items() if entry["state"] == "gap"}
+    assert 0 < len(dropped) < 5
+    assert all(entries[name]["reason"] == "quota" and entries[name]["records"] > 0
+               for name in dropped)
 
 
 def test_a_store_killed_in_the_middle_of_a_load_costs_nothing(world, progress):

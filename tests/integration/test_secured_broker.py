@@ -79,6 +79,6 @@ def test_right_words_end_when_the_password_is_right_again(world):
     agent.wait_log("level=(warn|error).*(?i:password)")
     secure(world, "sasl_plaintext", "plain")
     agent.signal(1)
-    agent.wait_log("snapshot forwarded")
+    agent.wait_log("snapshot (forwarded|spooled)")
     until(lambda: len(witness.ledger_entries(world)) == 1, "one entry")
     assert agent.stop() == 0

@@ -164,6 +164,35 @@ static void every_batch_the_broker_takes_makes_room_in_a_full_spool(void **state
     expect_all_once();
 }
 
+/* Whatever comes free is wanted by arriving records, too, which a full spool would then keep for ever. */
+static void arriving_records_cannot_starve_the_reading_of_a_full_spool(void **state)
+{
+    (void)state;
+    for (uint32_t batches = 4; batches <= 12; batches++) {
+        open_spooling(batches);
+        for (int i = 0; i < 20; i++) {
+            must_give(BATCH_AUCTIONS, 1, 1);
+            outlet_hurry(w.o);
+            tick();
+        }
+        the_spool.no_room = true;
+        while (outlet_spool(w.o)->unread > 0) {
+            release(0);
+            while (give(BATCH_AUCTIONS, 1, 1)) /* before the outlet can look */
+                ;
+            tick();
+            assert_true(forwarder_double_held(w.f) >= 1);
+        }
+        forwarder_double_status(w.f)->up = true;
+        the_spool.no_room = false;
+        release_all();
+        expect_all_once();
+        world_close();
+        spool_double_reset();
+        w.next_key = w.spooled = 0;
+    }
+}
+
 static void disk_without_any_room_leaves_everything_to_the_broker(void **state)
 {
     (void)state;
@@ -427,6 +456,7 @@ int main(void)
         TEST(spool_that_cannot_be_read_for_a_moment_is_read_later),
         TEST(full_spool_holds_fetching_back_and_goes_on_by_itself),
         TEST(every_batch_the_broker_takes_makes_room_in_a_full_spool),
+        TEST(arriving_records_cannot_starve_the_reading_of_a_full_spool),
         TEST(disk_without_any_room_leaves_everything_to_the_broker),
         TEST(oldest_snapshot_gives_way_and_a_gap_entry_tells_of_it),
         TEST(thinning_is_the_spools_choice),

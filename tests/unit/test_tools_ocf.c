@@ -34,7 +34,7 @@ static void put_record(int64_t n, size_t text_len)
 static int64_t read_long(const avro_value_t *record)
 {
     avro_value_t field;
-    int64_t n;
+    int64_t n = 0;
 
     assert_int_equal(avro_value_get_by_index(record, 0, &field, NULL), 0);
     assert_int_equal(avro_value_get_long(&field, &n), 0);
@@ -45,7 +45,7 @@ static size_t read_text_len(const avro_value_t *record)
 {
     avro_value_t field;
     const char *text;
-    size_t size;
+    size_t size = 1;
 
     assert_int_equal(avro_value_get_by_index(record, 1, &field, NULL), 0);
     assert_int_equal(avro_value_get_string(&field, &text, &size), 0);
