@@ -7,13 +7,19 @@
 #ifndef GAVEL_PLATFORM_CLOCK_H
 #define GAVEL_PLATFORM_CLOCK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* Whether a time server (or a GPS receiver ...) keeps the wall clock right. */
+typedef enum { PLAT_SYNC_UNKNOWN, PLAT_SYNC_NO, PLAT_SYNC_YES } plat_sync;
 
 typedef struct plat_clock {
     uint64_t (*mono_ms)(void *ctx);
     int64_t (*wall_ms)(void *ctx); /* since 1970-01-01 UTC, as the system has it */
     void *ctx;
-    int64_t floor_ms; /* max(build time, last persisted time); 0 when unknown */
+    int64_t floor_ms;             /* max(build time, last persisted time); 0 when unknown */
+    plat_sync (*sync)(void *ctx); /* NULL: unknown */
 } plat_clock;
 
 /* The system's clocks; floor_ms starts at `floor_ms`. */
@@ -28,6 +34,17 @@ static inline int64_t plat_wall_ms(const plat_clock *clock)
 {
     int64_t now = clock->wall_ms(clock->ctx);
     return now > clock->floor_ms ? now : clock->floor_ms;
+}
+
+/* The wall clock is behind the floor: it was never set, or set wrongly. */
+static inline bool plat_clock_is_behind(const plat_clock *clock)
+{
+    return clock->wall_ms(clock->ctx) < clock->floor_ms;
+}
+
+static inline plat_sync plat_clock_sync(const plat_clock *clock)
+{
+    return clock->sync ? clock->sync(clock->ctx) : PLAT_SYNC_UNKNOWN;
 }
 
 /* Raises the floor; a lower value changes nothing. */

@@ -113,10 +113,11 @@ static bool is_time_to_roll(const spool *s)
 static gv_status roll(spool *s, uint64_t bytes, bool beyond_quota, gv_error *err)
 {
     uint64_t size = beyond_quota ? SPOOL_SEGMENT_BYTES_MIN : s->config.segment_bytes;
-    bool fits = s->tail.is_open && s->tail.at + bytes <= s->tail.size;
+    bool fits =
+        s->tail.is_open && s->tail.is_gaps == beyond_quota && s->tail.at + bytes <= s->tail.size;
     gv_status st;
 
-    if (fits && s->tail.is_gaps == beyond_quota && (beyond_quota || !is_time_to_roll(s)))
+    if (fits && (beyond_quota || !is_time_to_roll(s)))
         return GV_OK;
     if (bytes > size)
         size = bytes;

@@ -32,7 +32,7 @@ static bool get_slot(const uint8_t *p, spool_cursor *c)
                          .next_seq = gv_get_le64(p + AT_NEXT),
                          .records_before = gv_get_le64(p + AT_RECORDS_BEFORE),
                          .header_crc = gv_get_le32(p + AT_HEADER_CRC) };
-    return true;
+    return c->acked_seq < SPOOL_SEQ_LIMIT && c->next_seq <= SPOOL_SEQ_LIMIT;
 }
 
 static void put_slot(const spool_cursor *c, uint8_t *p)
@@ -81,7 +81,9 @@ bool spool_cursor_holds(const plat_fs *fs, const char *dir, const spool_cursor *
            acked->seq == c->acked_seq && acked->header_crc == c->header_crc;
 }
 
-static gv_status open_file(const plat_fs *fs, const char *dir, int *file, gv_error *err)
+/* Before the first save the name is made durable, whoever has made the file. */
+static gv_status open_file(const plat_fs *fs, const char *dir, bool is_first, int *file,
+                           gv_error *err)
 {
     char path[PLAT_PATH_MAX];
     gv_error why = { 0, "" };
@@ -90,28 +92,34 @@ static gv_status open_file(const plat_fs *fs, const char *dir, int *file, gv_err
     if (st != GV_OK)
         return st;
     st = fs->open(fs->ctx, path, PLAT_WRITE, file, &why);
-    if (st == GV_OK)
-        return st;
-    if (why.os_errno != ENOENT)
+    if (st != GV_OK && why.os_errno == ENOENT) {
+        is_first = true;
+        why = (gv_error){ 0, "" };
+        st = fs->open(fs->ctx, path, PLAT_CREATE_NEW, file, &why);
+    }
+    if (st != GV_OK)
         return gv_fail_errno(err, why.os_errno, "cannot open %s", path);
-    st = fs->open(fs->ctx, path, PLAT_CREATE_NEW, file, err);
-    if (st == GV_OK)
+    if (is_first)
         st = fs->reserve(fs->ctx, *file, 2 * SPOOL_ALIGN, err);
-    return st == GV_OK ? fs->sync_dir(fs->ctx, dir, err) : st;
+    return is_first && st == GV_OK ? fs->sync_dir(fs->ctx, dir, err) : st;
 }
 
+/* A save that fails is repeated in the same slot: the other one is the last that is known to be good. */
 gv_status spool_cursor_save(const plat_fs *fs, const char *dir, spool_cursor *cursor, gv_error *err)
 {
+    spool_cursor next = *cursor;
     uint8_t slot[SLOT_BYTES];
     int file = -1;
-    gv_status st = open_file(fs, dir, &file, err);
+    gv_status st = open_file(fs, dir, cursor->count == 0, &file, err);
 
-    cursor->count++;
-    put_slot(cursor, slot);
+    next.count++;
+    put_slot(&next, slot);
     if (st == GV_OK)
-        st = fs->write_at(fs->ctx, file, cursor->count % 2 * SPOOL_ALIGN, slot, SLOT_BYTES, err);
+        st = fs->write_at(fs->ctx, file, next.count % 2 * SPOOL_ALIGN, slot, SLOT_BYTES, err);
     if (st == GV_OK)
         st = fs->sync(fs->ctx, file, err);
+    if (st == GV_OK)
+        cursor->count = next.count;
     if (file >= 0)
         fs->close(fs->ctx, file);
     return st;

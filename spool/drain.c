@@ -107,9 +107,11 @@ static gv_status open_head(spool *s, gv_error *err)
         return st;
     if (first_seq != h->after + 1)
         h->start = 0; /* that segment is gone: acknowledged, or given way */
-    *h = (head_segment){
-        .is_open = true, .first_seq = first_seq, .after = h->after, .start = h->start
-    };
+    *h = (head_segment){ .is_open = true,
+                         .is_damaged = h->is_damaged && h->start != 0, /* it was given up before */
+                         .first_seq = first_seq,
+                         .after = h->after,
+                         .start = h->start };
     h->walk = (segment_walk){ .fs = spool_fs(s),
                               .file = file,
                               .io = s->io,
@@ -154,15 +156,24 @@ static void end_of_segment(spool *s, const segment_item *item)
     leave_segment(s);
 }
 
+/* Where the sequences of a segment end that could not be opened. GV_IO: who knows. */
+static gv_status find_below(spool *s)
+{
+    head_segment *h = &s->head;
+    uint64_t next;
+    gv_status st = dir_next(spool_fs(s), s->config.dir, h->first_seq, &next, NULL);
+
+    h->walk.below = st == GV_OK && next < s->committed_seq ? next : s->committed_seq;
+    return st == GV_AGAIN ? GV_OK : st;
+}
+
 /* The disk does not give this segment, try after try. */
 static void give_up_head(spool *s)
 {
     head_segment *h = &s->head;
 
-    if (!h->is_open &&
-        (dir_next(spool_fs(s), s->config.dir, h->first_seq, &h->walk.below, NULL) != GV_OK ||
-         h->walk.below > s->committed_seq))
-        h->walk.below = s->committed_seq;
+    if (!h->is_open && find_below(s) != GV_OK)
+        return; /* it does not give anything: not yet */
     h->is_damaged = true;
     if (s->read_seq < h->walk.below) {
         tell_head(s, SPOOL_DAMAGED, s->read_seq, h->walk.below - 1, 0,
@@ -171,15 +182,23 @@ static void give_up_head(spool *s)
     }
     if (h->is_open) {
         leave_segment(s);
-        return;
-    }
-    h->after = h->first_seq;
-    h->start = 0;
-    if (!s->tail.is_open || s->tail.first_seq != h->first_seq)
+    } else if (s->tail.is_open && s->tail.first_seq == h->first_seq) {
+        h->after = h->first_seq - 1;
+        h->start = s->tail.committed; /* more may come */
+    } else {
+        h->after = h->first_seq;
+        h->start = 0;
         segment_away(s, h->first_seq, true);
+    }
 }
 
 /* --- items ----------------------------------------------------------------------------------------- */
+/* Left by a process before this one, and no header behind it says that it was promised. */
+static bool may_be_torn(const spool *s, const segment_item *item, uint64_t first)
+{
+    return first < s->start_seq && item->promised_below != 0 && first >= item->promised_below;
+}
+
 static void on_damage(spool *s, const segment_item *item, const char *text)
 {
     uint64_t first = item->first_seq > s->read_seq ? item->first_seq : s->read_seq;
@@ -188,11 +207,12 @@ static void on_damage(spool *s, const segment_item *item, const char *text)
     if (item->last_seq < first)
         return; /* behind it nothing is missing */
     skip_to(s, first);
-    if (item->promised_below != 0 && first >= item->promised_below) {
+    s->head.is_damaged =
+        true; /* torn or not: somebody may want to look at what no header can tell */
+    if (may_be_torn(s, item, first)) {
         tell_head(s, SPOOL_TORN, first, item->last_seq, 0,
-                  "half written when the power went; it was not yet promised");
+                  "half written when the power went; nothing shows that it was promised");
     } else {
-        s->head.is_damaged = true;
         tell_head(s, SPOOL_DAMAGED, first, item->last_seq, records, text);
     }
     pass_over(s, item->last_seq, records);

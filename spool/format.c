@@ -103,7 +103,7 @@ spool_header_verdict spool_header_get(gv_span bytes, spool_header *h)
         spool_crc32c(0, gv_span_of(p, AT_HEADER_CRC)) != gv_get_le32(p + AT_HEADER_CRC))
         return SPOOL_HEADER_NONE;
     get_fields(p, h);
-    if (h->header_bytes < SPOOL_HEADER_BYTES || h->seq == 0)
+    if (h->header_bytes < SPOOL_HEADER_BYTES || h->seq == 0 || h->seq >= SPOOL_SEQ_LIMIT)
         return SPOOL_HEADER_NONE;
     if (h->version != SPOOL_VERSION || h->header_bytes != SPOOL_HEADER_BYTES ||
         p[AT_PACKING] > SPOOL_LZ4 || p[AT_KIND] > SPOOL_GAP || gv_get_le32(p + AT_RESERVED) != 0 ||
@@ -141,5 +141,5 @@ bool spool_segment_parse(const char *name, uint64_t *first_seq)
         value = value << 4 | (uint64_t)digit;
     }
     *first_seq = value;
-    return value > 0 && strcmp(name + 16, ".seg") == 0;
+    return value > 0 && value < SPOOL_SEQ_LIMIT && strcmp(name + 16, ".seg") == 0;
 }

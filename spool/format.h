@@ -10,6 +10,7 @@
 #define SPOOL_HEADER_BYTES 96u
 #define SPOOL_ALIGN        4096u /* a batch starts at a multiple of this: no two share a disk block */
 #define SPOOL_VERSION      1u
+#define SPOOL_SEQ_LIMIT    (UINT64_C(1) << 62) /* sequences are below: counting up cannot overflow */
 
 typedef enum { SPOOL_PLAIN = 0, SPOOL_LZ4 = 1 } spool_packing;
 

@@ -185,7 +185,7 @@ gv_status spool_recover(spool *s, gv_error *err)
         st = find_head(s, err);
     if (st != GV_OK)
         return st;
-    s->committed_seq = s->next_seq;
+    s->committed_seq = s->start_seq = s->next_seq;
     s->records_committed = s->records_total;
     s->state.unread = s->state.batches = s->next_seq - s->read_seq;
     if (s->state.unread == 0)

@@ -66,7 +66,6 @@ static gv_status resync(segment_walk *w, segment_item *item, gv_error *err)
                 item->kind = SEGMENT_DAMAGE;
                 item->bytes = at + i - w->at;
                 item->last_seq = next.seq - 1;
-                item->promised_below = next.promised_below;
                 w->at = at + i;
                 w->expect = next.seq;
                 return GV_OK;
@@ -81,18 +80,6 @@ static gv_status resync(segment_walk *w, segment_item *item, gv_error *err)
     return GV_OK;
 }
 
-/* The next whole header behind a damaged batch knows whether that one had been promised. */
-static void ask_next(const segment_walk *w, segment_item *item)
-{
-    segment_walk ahead = *w;
-    segment_item next = { .kind = SEGMENT_END };
-
-    ahead.at = item->offset + item->bytes;
-    ahead.expect = item->header.seq + 1;
-    if (resync(&ahead, &next, NULL) == GV_OK)
-        item->promised_below = next.promised_below;
-}
-
 static gv_status check_payload(segment_walk *w, segment_item *item, gv_error *err)
 {
     const spool_header *h = &item->header;
@@ -102,14 +89,12 @@ static gv_status check_payload(segment_walk *w, segment_item *item, gv_error *er
     if (st != GV_OK)
         return st;
     gv_span stored = gv_span_of(w->io.data + SPOOL_HEADER_BYTES, h->stored_bytes);
-    if (w->io.len < len || spool_crc32c(0, stored) != h->payload_crc) {
+    if (w->io.len < len || spool_crc32c(0, stored) != h->payload_crc)
         item->kind = SEGMENT_DAMAGE;
-        ask_next(w, item);
-    }
     return GV_OK;
 }
 
-gv_status segment_next(segment_walk *w, bool verify, segment_item *item, gv_error *err)
+static gv_status walk_on(segment_walk *w, bool verify, segment_item *item, gv_error *err)
 {
     *item = (segment_item){ .offset = w->at };
     gv_status st = read_some(w, w->at, SPOOL_HEADER_BYTES, err);
@@ -135,6 +120,28 @@ gv_status segment_next(segment_walk *w, bool verify, segment_item *item, gv_erro
     w->at += item->bytes;
     w->expect = item->header.seq + 1;
     return GV_OK;
+}
+
+/* The headers behind a damaged batch know whether it had been promised: not the next one, which may have
+ * been written before the same commit, but the first of a later one. */
+static void ask_behind(const segment_walk *w, segment_item *item)
+{
+    segment_walk ahead = *w;
+    segment_item next;
+
+    while (item->promised_below <= item->first_seq &&
+           walk_on(&ahead, false, &next, NULL) == GV_OK && next.kind != SEGMENT_END)
+        if (next.has_header && next.header.promised_below > item->promised_below)
+            item->promised_below = next.header.promised_below;
+}
+
+gv_status segment_next(segment_walk *w, bool verify, segment_item *item, gv_error *err)
+{
+    gv_status st = walk_on(w, verify, item, err);
+
+    if (st == GV_OK && item->kind == SEGMENT_DAMAGE)
+        ask_behind(w, item);
+    return st;
 }
 
 gv_status segment_unpack(const segment_walk *w, const segment_item *item, gv_buf *out,

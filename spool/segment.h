@@ -37,7 +37,7 @@ typedef struct {
     uint64_t offset;
     uint64_t bytes;
     uint64_t first_seq, last_seq; /* of DAMAGE: what may have been there; last < first: nothing */
-    uint64_t promised_below;      /* of DAMAGE: as the header behind it says; 0: there is none */
+    uint64_t promised_below;      /* of DAMAGE: as the headers behind it say; 0: there are none */
 } segment_item;
 
 size_t segment_io_bytes(size_t payload_bytes);

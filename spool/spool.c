@@ -164,6 +164,9 @@ void spool_close(spool *s)
     fs = spool_fs(s);
     head_retire(s);
     rest(s);
+    /* The next start has to know what was promised, to tell damage from a torn end. */
+    if (s->committed_seq > 1 && s->cursor.next_seq < s->committed_seq)
+        s->cursor_dirty = true;
     save_cursor(s);
     if (s->tail.is_open)
         tail_seal(s);

@@ -95,7 +95,15 @@ typedef struct gv_config {
     size_t source_count;
     const char *references[CONFIG_OPTIONS]; /* of secrets: what the file says; NULL otherwise */
     bool given[CONFIG_OPTIONS];             /* the file names it */
+    bool preset[CONFIG_OPTIONS];            /* the value is the profile's */
+    const char *profile;                    /* whose; NULL: no presets were applied */
 } gv_config;
+
+/* A value that suits this machine better than the option's default. */
+typedef struct {
+    const char *path; /* of an INT option */
+    int64_t value;    /* within its bounds */
+} config_preset;
 
 /* Called for each problem; a warning does not make reading fail. */
 typedef void config_report_fn(void *ctx, bool warning, const char *text);
@@ -129,9 +137,29 @@ gv_status config_secret_read(const plat_fs *fs, const char *reference, char *val
 gv_status config_edit(char *text, size_t *len, size_t cap, const char *path, const char *value,
                       gv_error *err);
 
+/* The configuration when no file says anything. */
+void config_defaults(gv_arena *arena, gv_config *out);
+
+/* Takes over the presets of options that the file does not name: the file goes before the profile, the
+ * profile before the default. Presets of one group were chosen for each other: when the file names an
+ * option of any of them, none of the group's is taken. `profile` is borrowed. */
+void config_apply_presets(gv_config *config, const char *profile, const config_preset *presets,
+                          size_t count);
+
+typedef enum { CONFIG_FROM_DEFAULT, CONFIG_FROM_PROFILE, CONFIG_FROM_FILE } config_origin;
+
+/* The value of the INT option of that path, and where it comes from; false when there is none. */
+bool config_number(const gv_config *config, const char *path, int64_t *value,
+                   config_origin *origin);
+const char *config_origin_name(config_origin origin); /* "default", "profile", "file" */
+
+typedef enum { CONFIG_PRINT_PLAIN, CONFIG_PRINT_ORIGINS } config_print_style;
+
 /* The effective configuration of `program` as JSON, secrets as their references. Reading it again
- * gives the same configuration. */
-void config_print(FILE *file, const gv_config *config, config_program program);
+ * gives the same configuration. With CONFIG_PRINT_ORIGINS a comment behind each value says where it
+ * comes from: file, profile or default. */
+void config_print(FILE *file, const gv_config *config, config_program program,
+                  config_print_style style);
 
 /* Calls changed() for each option (and "sources") that differs; the number of calls. */
 size_t config_diff(const gv_config *a, const gv_config *b, config_program program,
@@ -143,6 +171,9 @@ void config_print_reference(FILE *file);
 
 const char *config_region_name(int region); /* "us", ... */
 const char *config_game_name(int game);     /* "retail", ... */
+
+/* What the file calls the choice of an ENUM option. */
+void config_choice_name(const gv_config *config, config_option option, char *text, size_t cap);
 
 /* cJSON's version, for --version. */
 const char *config_json_version(void);

@@ -49,6 +49,8 @@ extern const size_t config_source_info_count;
 #define CONFIG_CONST_FIELD(type, config, info)                                                     \
     ((const type *)(const void *)((const char *)(config) + (info)->offset))
 
+config_origin config_origin_of(const gv_config *config, size_t option);
+
 /* The option with that path; NULL when there is none. */
 const config_info *config_find(const char *path);
 const config_group *config_group_find(const char *name, size_t len);

@@ -87,43 +87,77 @@ static void print_source(FILE *file, const config_source *s)
 
 static void print_sources(FILE *file, const gv_config *c)
 {
-    fputs(",\n  \"sources\": [", file);
+    fputs("  \"sources\": [", file);
     for (size_t i = 0; i < c->source_count; i++) {
         fputs(i ? ",\n    " : "\n    ", file);
         print_source(file, &c->sources[i]);
     }
-    fputs(c->source_count ? "\n  ]" : "]", file);
+    fputs(c->source_count ? "\n  ]\n" : "]\n", file);
 }
 
-void config_print(FILE *file, const gv_config *config, config_program program)
+static void print_origin(FILE *file, const gv_config *c, size_t option)
 {
-    const char *group = "";
-    size_t group_len = 0;
-    bool first = true;
+    config_origin origin = config_origin_of(c, option);
+    bool profile = origin == CONFIG_FROM_PROFILE;
 
-    fputc('{', file);
-    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
-        const config_info *info = &config_infos[i];
-        size_t len = config_group_len(info->path);
-        if (!(info->programs & program) ||
-            (info->kind == CONFIG_KIND_SECRET && !config->references[i]))
-            continue;
-        if (len != group_len || memcmp(info->path, group, len) != 0) {
-            fprintf(file, "%s%s\n  \"%.*s\": {", group_len ? "\n  }" : "", first ? "" : ",",
-                    (int)len, info->path);
-            first = true;
-        }
-        fprintf(file, "%s\n  %s\"%s\": ", first ? "" : ",", len ? "  " : "",
-                info->path + (len ? len + 1 : 0));
-        print_value(file, config, info);
-        group = info->path;
-        group_len = len;
-        first = false;
+    fprintf(file, " // %s%s%s", config_origin_name(origin), profile ? " " : "",
+            profile ? c->profile : "");
+}
+
+static bool is_printed(const gv_config *c, size_t option, config_program program)
+{
+    const config_info *info = &config_infos[option];
+    return (info->programs & program) &&
+           (info->kind != CONFIG_KIND_SECRET || c->references[option]);
+}
+
+/* The next option that is printed, from `option` on; CONFIG_OPTIONS when there is none. */
+static size_t next_printed(const gv_config *c, size_t option, config_program program)
+{
+    while (option < CONFIG_OPTIONS && !is_printed(c, option, program))
+        option++;
+    return option;
+}
+
+static bool same_group(size_t a, size_t b)
+{
+    size_t len;
+
+    if (a == CONFIG_OPTIONS || b == CONFIG_OPTIONS)
+        return false;
+    len = config_group_len(config_infos[a].path);
+    return config_group_len(config_infos[b].path) == len &&
+           memcmp(config_infos[a].path, config_infos[b].path, len) == 0;
+}
+
+void config_print(FILE *file, const gv_config *config, config_program program,
+                  config_print_style style)
+{
+    size_t last = CONFIG_OPTIONS;
+    bool sources = (program & CONFIG_AGENT) != 0;
+
+    fputs("{\n", file);
+    for (size_t i = next_printed(config, 0, program), next; i < CONFIG_OPTIONS; i = next) {
+        const char *path = config_infos[i].path;
+        size_t len = config_group_len(path);
+        bool ends;
+        next = next_printed(config, i + 1, program);
+        ends = !same_group(i, next);
+        if (len && !same_group(last, i))
+            fprintf(file, "  \"%.*s\": {\n", (int)len, path);
+        fprintf(file, "  %s\"%s\": ", len ? "  " : "", path + (len ? len + 1 : 0));
+        print_value(file, config, &config_infos[i]);
+        fputs((len && ends) || (next == CONFIG_OPTIONS && !sources) ? "" : ",", file);
+        if (style == CONFIG_PRINT_ORIGINS)
+            print_origin(file, config, i);
+        fputc('\n', file);
+        if (len && ends)
+            fprintf(file, "  }%s\n", next < CONFIG_OPTIONS || sources ? "," : "");
+        last = i;
     }
-    fputs(group_len ? "\n  }" : "", file);
-    if (program & CONFIG_AGENT)
+    if (sources)
         print_sources(file, config);
-    fputs("\n}\n", file);
+    fputs("}\n", file);
 }
 
 /* --- help ------------------------------------------------------------------------------------- */
@@ -235,6 +269,12 @@ static const char reference_head[] =
     "file's "
     "contents; let only the program's user read it), `\"env:NAME\"` (an environment variable) or "
     "`\"credential:NAME\"` (a systemd credential).\n\n"
+    "Where the file says nothing, the profile of the board decides (`board.profile`), and where "
+    "that "
+    "says nothing, the default below. A profile's values of one group were chosen for each other: "
+    "when the file sets one of them, the group's others are the defaults. `gavel config show` "
+    "prints "
+    "every value and where it comes from: file, profile or default.\n\n"
     "After a change: `gavel` reads the file again on SIGHUP (`systemctl reload gavel`) and takes "
     "all of "
     "it over, or goes on with the old one and says why; restart `gavel-sink`.\n";

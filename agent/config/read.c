@@ -525,6 +525,15 @@ static void set_defaults(config_reading *r)
     }
 }
 
+void config_defaults(gv_arena *arena, gv_config *out)
+{
+    config_reader reader = { .program = CONFIG_BOTH, .name = "", .arena = arena };
+    config_reading r = { &reader, out, NULL, GV_OK, 0, false };
+
+    memset(out, 0, sizeof *out);
+    set_defaults(&r);
+}
+
 /* The texts' tree; NULL after a report. `text` has one byte behind its end for a NUL. */
 static cJSON *parse_tree(config_reading *r, char *text, size_t len)
 {

@@ -1,6 +1,8 @@
 /* table.c - options.def as data, and what can be looked up in it. */
 #include "agent/config/internal.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -120,6 +122,17 @@ void config_choices_list(const char *choices, char *text, size_t cap)
         used = out.len;
     }
     text[used] = '\0';
+}
+
+void config_choice_name(const gv_config *config, config_option option, char *text, size_t cap)
+{
+    const config_info *info = &config_infos[option];
+    const char *choice = "";
+    int len;
+
+    assert(info->kind == CONFIG_KIND_ENUM);
+    len = (int)config_choice(info->def_text, *CONFIG_CONST_FIELD(int, config, info), &choice);
+    snprintf(text, cap, "%.*s", len, choice);
 }
 
 /* A test holds these beside the table. */

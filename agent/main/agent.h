@@ -7,6 +7,7 @@
 #define GAVEL_MAIN_AGENT_H
 
 #include "agent/config/config.h"
+#include "agent/pipeline/budget.h"
 #include "platform/clock.h"
 #include "platform/loop.h"
 
@@ -36,6 +37,9 @@ typedef enum {
                        spool */
     AGENT_FAILED    /* did not start; err says why */
 } agent_end;
+
+/* How memory.budget_kib would be divided. GV_FULL: it is too small. */
+gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err);
 
 agent_end agent_run(const agent_setup *setup, gv_error *err);
 

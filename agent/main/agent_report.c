@@ -62,8 +62,23 @@ static void log_wear(const agent *a, uint64_t now_ms)
            gv_kuint("card_lasts_years", wear_card_years(per_day)));
 }
 
+static void open_board(agent *a)
+{
+    health_config config =
+        health_config_for(a->config->profile, a->setup.fs, a->setup.clock, a->config->state_dir);
+    health_open(&a->health, &config);
+    led_open(&a->led, a->setup.fs, a->config->board_led);
+}
+
+/* Somebody should come and look: nothing goes out, or nothing comes in. */
+static bool is_outage(const agent *a)
+{
+    return !forwarder_state(a->forwarder)->up || source_state(a->source)->feeds_stale > 0;
+}
+
 void agent_report_start(agent *a)
 {
+    open_board(a);
     a->started_ms = plat_mono_ms(a->setup.clock);
     a->wear_due_ms = a->started_ms + WEAR_EACH_MS;
     a->watchdog_ms = plat_notify_watchdog_ms();
@@ -77,6 +92,8 @@ void agent_report_start(agent *a)
 
 void agent_report(agent *a, uint64_t now_ms)
 {
+    health_tick(&a->health);
+    led_alarm(&a->led, is_outage(a));
     if (a->watchdog_ms && now_ms >= a->watchdog_due_ms) {
         plat_notify("WATCHDOG=1");
         a->watchdog_due_ms = now_ms + a->watchdog_ms;
@@ -114,6 +131,7 @@ void agent_report_stop(agent *a)
     const source_counts *s = source_state(a->source);
     const pipeline_counts *p = pipeline_state(a->pipeline);
     const forwarder_status *f = forwarder_state(a->forwarder);
+    led_close(&a->led);
     log_spool(a);
     log_wear(a, plat_mono_ms(a->setup.clock));
     GV_LOG(GV_LOG_INFO, gv_kmsg("stopped"), gv_kuint("requests", s->requests),

@@ -1,6 +1,7 @@
 #include "agent/main/cli.h"
 
 #include "agent/net/http.h"
+#include "board/board.h"
 #include "gavel_version.h"
 #include "platform/log.h"
 
@@ -52,6 +53,20 @@ void cli_find_credentials(const char *path)
         setenv("CREDENTIALS_DIRECTORY", dir, 0);
 }
 
+void cli_apply_profile(gv_config *config, const plat_fs *fs)
+{
+    char model[BOARD_MODEL_MAX], name[32];
+    config_preset presets[BOARD_SETTINGS];
+    size_t count = 0;
+    config_choice_name(config, CONFIG_OPTION_board_profile, name, sizeof name);
+    board_model(fs, model);
+    const board_profile *p = strcmp(name, BOARD_AUTO) ? board_find(name) : board_of_model(model);
+    for (size_t i = 0; i < BOARD_SETTINGS; i++)
+        if (p->settings[i] != BOARD_KEEP)
+            presets[count++] = (config_preset){ board_setting_paths[i], p->settings[i] };
+    config_apply_presets(config, p->name, presets, count);
+}
+
 static cli_config *load(const char *path, config_program program, config_report_fn *report_fn)
 {
     cli_config *c = calloc(1, sizeof *c);
@@ -64,8 +79,11 @@ static cli_config *load(const char *path, config_program program, config_report_
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
     cli_find_credentials(path);
     if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK &&
-        check_kafka(path, &c->config, report_fn))
+        check_kafka(path, &c->config, report_fn)) {
+        if (program & CONFIG_AGENT)
+            cli_apply_profile(&c->config, &fs);
         return c;
+    }
     free(c);
     return NULL;
 }
@@ -83,15 +101,22 @@ cli_config *cli_reload(const char *path, config_program program)
     return load(path, program, log_report);
 }
 
-static int check(const char *path, config_program program, bool print)
+static int check(const char *path, config_program program)
 {
     cli_config *c = cli_load(path, program);
     if (!c)
         return CLI_USAGE;
-    if (print)
-        config_print(stdout, &c->config, program);
-    else
-        printf("%s: OK\n", path);
+    printf("%s: OK\n", path);
+    free(c);
+    return CLI_OK;
+}
+
+static int show(const char *path, config_program program, config_print_style style)
+{
+    cli_config *c = cli_load(path, program);
+    if (!c)
+        return CLI_USAGE;
+    config_print(stdout, &c->config, program, style);
     free(c);
     return CLI_OK;
 }
@@ -99,13 +124,14 @@ static int check(const char *path, config_program program, bool print)
 int cli_config_command(int argc, char **argv, config_program program, const char *default_path)
 {
     const char *path = cli_take_option(&argc, argv, "--config");
+    bool plain = cli_take_flag(&argc, argv, "--json");
     const char *verb = argc == 2 ? argv[1] : "";
     if (!path)
         path = default_path;
     if (strcmp(verb, "check") == 0)
-        return check(path, program, false);
+        return check(path, program);
     if (strcmp(verb, "show") == 0)
-        return check(path, program, true);
+        return show(path, program, plain ? CONFIG_PRINT_PLAIN : CONFIG_PRINT_ORIGINS);
     if (strcmp(verb, "options") == 0) {
         config_print_options(stdout, program);
         return CLI_OK;
@@ -114,11 +140,13 @@ int cli_config_command(int argc, char **argv, config_program program, const char
         config_print_reference(stdout);
         return CLI_OK;
     }
-    fprintf(stderr, "usage: config check|show|options|reference [--config FILE]\n"
-                    "  check      read the file and say what is wrong with it\n"
-                    "  show       print the configuration in force, secrets as references\n"
-                    "  options    explain every option\n"
-                    "  reference  the same as a Markdown page\n");
+    fprintf(stderr,
+            "usage: config check|show [--json]|options|reference [--config FILE]\n"
+            "  check      read the file and say what is wrong with it\n"
+            "  show       print the configuration in force and where each value comes from,\n"
+            "             secrets as references; --json: without comments\n"
+            "  options    explain every option\n"
+            "  reference  the same as a Markdown page\n");
     return CLI_USAGE;
 }
 
@@ -228,5 +256,15 @@ gv_status cli_name_topics(const gv_config *c, cli_topics *out, gv_error *err)
     }
     out->shapes[BATCH_LEDGER].partitions = 1; /* one entry a snapshot */
     out->shapes[BATCH_LEDGER].retention_ms = out->shapes[BATCH_LEDGER].retention_mib = -1;
+    return GV_OK;
+}
+
+gv_status cli_spool_dir(const gv_config *c, char path[PLAT_PATH_MAX], gv_error *err)
+{
+    int len = c->spool_dir[0] ? snprintf(path, PLAT_PATH_MAX, "%s", c->spool_dir)
+                              : snprintf(path, PLAT_PATH_MAX, "%s/spool", c->state_dir);
+    if (len >= PLAT_PATH_MAX)
+        return gv_fail(err, GV_INVAL, "%s is too long",
+                       c->spool_dir[0] ? "spool.dir" : "state_dir");
     return GV_OK;
 }

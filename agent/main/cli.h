@@ -28,6 +28,9 @@ cli_config *cli_reload(const char *path, config_program program);
  * LoadCredential= has it from. */
 void cli_find_credentials(const char *path);
 
+/* What suits this machine, where the file says nothing: by board.profile or by the machine's model. */
+void cli_apply_profile(gv_config *config, const plat_fs *fs);
+
 /* "config check|show|options|reference [--config FILE]"; argv[0] is "config". An exit code. */
 int cli_config_command(int argc, char **argv, config_program program, const char *default_path);
 
@@ -53,6 +56,9 @@ typedef struct {
 } cli_topics;
 
 gv_status cli_name_topics(const gv_config *config, cli_topics *out, gv_error *err);
+
+/* Where the spool is: spool.dir, or below state_dir. */
+gv_status cli_spool_dir(const gv_config *config, char path[PLAT_PATH_MAX], gv_error *err);
 
 /* NULL for "", as most contracts want "not set". */
 static inline const char *cli_or_null(const char *text)

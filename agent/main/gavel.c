@@ -1,5 +1,6 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
+#include "agent/main/board_command.h"
 #include "agent/main/cli.h"
 #include "agent/main/setup.h"
 #include "agent/tools/tools.h"
@@ -24,6 +25,7 @@ static int usage(FILE *out)
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
         "  config      check | show | options | reference\n"
+        "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
         "Signals: TERM and INT stop when what is under way is acknowledged or spooled, HUP reads\n"
@@ -136,6 +138,8 @@ int main(int argc, char **argv)
         return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "board") == 0)
+        return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "spool") == 0)
         return tools_spool_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");

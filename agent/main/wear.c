@@ -1,8 +1,8 @@
 #include "agent/main/wear.h"
 
-/* The smallest card that is sold for these boards, of the cheapest flash: vendors of 3D TLC promise 500
- * to 3000 program and erase cycles. Small synced writes cost a card several times their size, since
- * it erases in blocks of megabytes: 4 is what is commonly measured for appended files. */
+/* Assumptions, not measurements, each on the careful side: a small card of the cheapest flash, for which
+ * makers name 500 to 3000 program and erase cycles (TLC); and since a card erases blocks of megabytes,
+ * small synced writes cost it several times their size. */
 #define CARD_BYTES          (UINT64_C(32) * 1000 * 1000 * 1000)
 #define CARD_CYCLES         500u
 #define WRITE_AMPLIFICATION 4u

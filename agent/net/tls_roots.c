@@ -170,24 +170,43 @@ static void day_text(int64_t s, char text[24])
         memcpy(text, "?", 2);
 }
 
+/* What the clock says and how far it can be believed: the first question about a certificate that is
+ * not valid now. */
+static void clock_text(const plat_clock *clock, char *text, size_t cap)
+{
+    char now[24], taken[24];
+    bool behind = plat_clock_is_behind(clock);
+    day_text(clock->wall_ms(clock->ctx) / 1000, now);
+    day_text(plat_wall_ms(clock) / 1000, taken);
+    snprintf(text, cap, "the clock of this machine says %s%s%s%s%s", now,
+             behind ? " (taken as " : "", behind ? taken : "", behind ? ")" : "",
+             plat_clock_sync(clock) == PLAT_SYNC_NO ? ", and no time server sets it" : "");
+}
+
+static void explain_expired(const tls_verdict *verdict, const char *clock, const char *to,
+                            char *text, size_t cap)
+{
+    plat_sync sync = plat_clock_sync(verdict->clock);
+    const char *advice = sync == PLAT_SYNC_YES
+                             ? "as a time server sets it, the server needs a new certificate"
+                             : "check the clock (does NTP work?); if it is right, the server needs "
+                               "a new certificate";
+    snprintf(text, cap, "the certificate was valid until %s, and %s: %s", to, clock, advice);
+}
+
 void tls_verdict_explain(const tls_verdict *verdict, char *text, size_t cap)
 {
-    char from[24];
-    char to[24];
-    char now[24];
+    char from[24], to[24], clock[128];
     day_text(verdict->not_before_s, from);
     day_text(verdict->not_after_s, to);
-    day_text(verdict->clock->wall_ms(verdict->clock->ctx) / 1000, now);
+    clock_text(verdict->clock, clock, sizeof clock);
     if (verdict->flags & MBEDTLS_X509_BADCERT_FUTURE)
         snprintf(text, cap,
-                 "the clock of this machine says %s, but the certificate is valid only from %s: "
-                 "set the clock (does network time, NTP, work?)",
-                 now, from);
+                 "%s, but the certificate is valid only from %s: set the clock (does network time, "
+                 "NTP, work?)",
+                 clock, from);
     else if (verdict->flags & MBEDTLS_X509_BADCERT_EXPIRED)
-        snprintf(text, cap,
-                 "the certificate was valid until %s, and the clock of this machine says %s: "
-                 "check the clock; if it is right, the server needs a new certificate",
-                 to, now);
+        explain_expired(verdict, clock, to, text, cap);
     else if (verdict->flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
         snprintf(text, cap,
                  "no trusted authority has signed the certificate: if the server is your own, name "

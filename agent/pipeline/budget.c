@@ -34,3 +34,13 @@ gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, s
     out->pipeline = total - taken;
     return GV_OK;
 }
+
+void budget_lines(const memory_budget *b, budget_line lines[BUDGET_LINES])
+{
+    lines[0] = (budget_line){ "program and libraries", b->program };
+    lines[1] = (budget_line){ "HTTPS transfers", b->http };
+    lines[2] = (budget_line){ "Kafka client", b->kafka };
+    lines[3] = (budget_line){ "feeds", b->source };
+    lines[4] = (budget_line){ "spool", b->spool };
+    lines[5] = (budget_line){ "batches and codec", b->pipeline };
+}

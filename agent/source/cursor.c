@@ -86,6 +86,38 @@ void cursor_load(const plat_fs *fs, const char *dir, feed *f)
                gv_kstr("error", err.text));
 }
 
+typedef struct {
+    const plat_fs *fs;
+    const char *dir;
+    int64_t newest;
+} newest_search;
+
+/* Damage is for cursor_load() to tell. */
+static bool look_for_newest(void *arg, const char *name)
+{
+    newest_search *s = arg;
+    char path[PLAT_PATH_MAX], text[CURSOR_BYTES_MAX];
+    const char *dot = strrchr(name, '.');
+    size_t len = 0;
+    if (!dot || strcmp(dot, ".cursor") != 0 ||
+        snprintf(path, sizeof path, "%s/%s", s->dir, name) >= (int)sizeof path ||
+        plat_fs_load(s->fs, path, text, sizeof text, &len, NULL) != GV_OK)
+        return true;
+    cJSON *root = cJSON_ParseWithLength(text, len);
+    const cJSON *time = cJSON_GetObjectItemCaseSensitive(root, "last_modified");
+    if (time_ok(time) && time->valuedouble > (double)s->newest)
+        s->newest = (int64_t)time->valuedouble;
+    cJSON_Delete(root);
+    return true;
+}
+
+int64_t cursor_newest(const plat_fs *fs, const char *dir)
+{
+    newest_search s = { fs, dir, 0 };
+    (void)fs->list_dir(fs->ctx, dir, look_for_newest, &s, NULL);
+    return s.newest;
+}
+
 gv_status cursor_save(const plat_fs *fs, const char *dir, const feed *f, gv_error *err)
 {
     char path[PLAT_PATH_MAX], name[FEED_NAME_MAX], text[CURSOR_BYTES_MAX];

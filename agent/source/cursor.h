@@ -14,6 +14,9 @@
 /* Fills last_modified and etag of the feed, when there is a cursor for it. */
 void cursor_load(const plat_fs *fs, const char *dir, feed *f);
 
+/* The newest last_modified of all cursors in the directory, of whatever feeds; 0: there is none. */
+int64_t cursor_newest(const plat_fs *fs, const char *dir);
+
 /* Durable when it returns GV_OK. */
 gv_status cursor_save(const plat_fs *fs, const char *dir, const feed *f, gv_error *err);
 

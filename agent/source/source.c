@@ -54,7 +54,6 @@ static gv_status add_feed(source *s, const source_list *l, uint32_t realm, uint3
     *f = (feed){ .game = l->game, .realm = realm, .house = house };
     snprintf(f->region, sizeof f->region, "%s", l->region);
     cursor_load(&s->fs, s->config.cursor_dir, f);
-    plat_clock_raise_floor(s->clock, f->last_modified * 1000);
     return GV_OK;
 }
 
@@ -329,6 +328,8 @@ gv_status source_open(const source_config *config, http_client *http, const plat
     token_init(&s->token, &s->token_config, http, clock, &s->random);
     for (unsigned i = 0; i < SOURCE_TRANSFERS_MAX; i++)
         s->slots[i] = (slot){ .owner = s, .number = i };
+    /* All of them: which realms "all" are is known only after TLS has believed the clock. */
+    plat_clock_raise_floor(clock, cursor_newest(fs, config->cursor_dir) * 1000);
     st = add_lists(s, err);
     if (st != GV_OK)
         source_close(s);

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WAIT_MS             200u /* for the progress line */
-#define KAFKA_QUEUE_BYTES   ((size_t)8 * 1024 * 1024)
-#define KAFKA_QUEUE_RECORDS 20000u
+#define WAIT_MS             200u                 /* for the progress line */
+#define KAFKA_QUEUE_BYTES   ((size_t)256 * 1024) /* as measured for the agent: no more is gained */
+#define KAFKA_QUEUE_RECORDS 1000u
 
 typedef struct {
     const gv_config *config;
@@ -30,7 +30,10 @@ typedef struct {
     batch batches[REPLAY_BATCHES];
     void *memory; /* of the batches */
     batch *free;
-    batch *held;  /* read, and to be submitted next */
+    uint32_t spooled[REPLAY_BATCHES]; /* of how many in the spool each was made */
+    batch found;                      /* the next one to be taken, in the scan's memory */
+    bool has_found;
+    batch *held;  /* filled, and to be submitted next */
     uint32_t out; /* with the forwarder */
     bool at_end;
     bool stop;
@@ -74,7 +77,7 @@ static void on_done(void *ctx, batch *b, uint32_t refused)
     replay *r = ctx;
 
     r->out--;
-    r->counts->batches++;
+    r->counts->batches += r->spooled[b - r->batches];
     r->counts->records[b->kind] += b->records - refused;
     r->counts->refused += refused;
     give_back(r, b);
@@ -107,7 +110,7 @@ static gv_status open_registry(replay *r, gv_error *err)
     for (int i = 0; i < SCAN_SCHEMAS; i++)
         r->schemas[i] = (registry_schema){
             r->scan.schemas[i].fingerprint, r->scan.texts[i], r->scan.schemas[i].root->full_name,
-            r->topics.names[i == SCAN_AUCTION ? BATCH_AUCTIONS : BATCH_REJECTS]
+            r->topics.names[i == SCAN_AUCTION ? BATCH_AUCTIONS : BATCH_REJECTS], NULL
         };
     return registry_open(&config, r->http, &r->scan.fs, &r->scan.clock, r->schemas, SCAN_SCHEMAS,
                          on_id, r, &r->registry, err);
@@ -169,38 +172,74 @@ static void close_all(replay *r)
 
 /* --- sending -------------------------------------------------------------------------------------- */
 
-/* Reads the next batch that can be sent into `held`; GV_AGAIN at the end. */
-static gv_status read_one(replay *r, gv_error *err)
+/* The next batch that can be sent, to be looked at; GV_AGAIN at the end. It stays the next one until it is
+ * taken. */
+static gv_status find_next(replay *r, gv_error *err)
 {
     spool_item item;
-    batch found;
 
-    do {
-        gv_status status = scan_next_batch(&r->scan, r->filter, &item, &found, err);
+    while (!r->has_found && !r->at_end) {
+        gv_status status = scan_next_batch(&r->scan, r->filter, &item, &r->found, err);
+        r->at_end = status == GV_AGAIN;
         if (status != GV_OK)
             return status;
-    } while (!replay_can_send(&r->scan, &found, r->counts));
+        r->has_found = replay_can_send(&r->scan, &r->found, r->counts);
+    }
+    return r->has_found ? GV_OK : GV_AGAIN;
+}
+
+static void take_found(replay *r, batch *b)
+{
+    gv_buf_put(&b->bytes, r->found.bytes.data, r->found.bytes.len);
+    b->records += r->found.records;
+    r->spooled[b - r->batches]++;
+    r->has_found = false;
+}
+
+/* Whether the found batch may travel in b: a few large ones keep the broker busier than many small. */
+static bool goes_along(const replay *r, const batch *b)
+{
+    const batch *f = &r->found;
+
+    return f->kind == b->kind && f->kind != BATCH_LEDGER && f->fingerprint == b->fingerprint &&
+           snapshot_equal(&f->snapshot, &b->snapshot) &&
+           f->bytes.len <= b->bytes.cap - b->bytes.len;
+}
+
+/* Fills a free batch as `held`; GV_AGAIN when there is nothing left for it. */
+static gv_status fill_one(replay *r, gv_error *err)
+{
+    gv_status status = find_next(r, err);
+
+    if (status != GV_OK)
+        return status;
     batch *b = r->free;
     r->free = b->next;
-    batch_start(b, found.kind, &found.snapshot, found.fingerprint);
-    gv_buf_put(&b->bytes, found.bytes.data, found.bytes.len);
-    b->records = found.records;
+    batch_start(b, r->found.kind, &r->found.snapshot, r->found.fingerprint);
+    r->spooled[b - r->batches] = 0;
+    do {
+        take_found(r, b);
+        status = find_next(r, err);
+    } while (status == GV_OK && goes_along(r, b));
     r->held = b;
-    return GV_OK;
+    return status == GV_AGAIN ? GV_OK : status;
+}
+
+/* A ledger entry proves what must be there before it. */
+static bool may_go(const replay *r)
+{
+    return r->held->kind != BATCH_LEDGER || r->out == 0;
 }
 
 /* Hands on what there is room for. */
 static gv_status feed(replay *r, gv_error *err)
 {
-    while (!r->at_end && (r->held || r->free)) {
-        if (!r->held) {
-            gv_status status = read_one(r, err);
-            r->at_end = status == GV_AGAIN;
-            if (status != GV_OK)
-                return r->at_end ? GV_OK : status;
-        }
-        if (r->held->kind == BATCH_LEDGER && r->out > 0)
-            return GV_OK; /* it proves what must be there before it */
+    while (r->held || r->free) {
+        gv_status status = r->held ? GV_OK : fill_one(r, err);
+        if (status != GV_OK)
+            return status == GV_AGAIN ? GV_OK : status;
+        if (!may_go(r))
+            return GV_OK;
         batch *b = r->held;
         r->held = NULL;
         r->out++;
@@ -221,13 +260,18 @@ static void show_progress(replay *r, uint64_t now_ms)
     bar_draw(&r->bar, r->scan.done_bytes, spool_reader_bytes(r->scan.reader), now_ms, text);
 }
 
+static bool has_more(const replay *r)
+{
+    return !r->at_end || r->has_found || r->held;
+}
+
 static gv_status work(replay *r, gv_error *err)
 {
     gv_status status = GV_OK;
 
     while (!r->stop && status == GV_OK) {
         status = feed(r, err);
-        if (status != GV_OK || (r->at_end && r->out == 0))
+        if (status != GV_OK || (!has_more(r) && r->out == 0))
             return status;
         uint64_t due_ms = registry_tick(r->registry);
         uint64_t forwarder_ms = forwarder_tick(r->forwarder);
@@ -236,7 +280,7 @@ static gv_status work(replay *r, gv_error *err)
         due_ms = forwarder_ms < due_ms ? forwarder_ms : due_ms;
         due_ms = http_ms < due_ms ? http_ms : due_ms;
         show_progress(r, now_ms);
-        if (r->free && !r->at_end && !r->held)
+        if (r->held ? may_go(r) : r->free && has_more(r))
             due_ms = now_ms; /* batches came back */
         uint64_t wait_ms = due_ms <= now_ms ? 0 : due_ms - now_ms;
         status = plat_loop_wait(r->loop, (int64_t)(wait_ms < WAIT_MS ? wait_ms : WAIT_MS), err);
@@ -261,7 +305,7 @@ gv_status replay_run(const gv_config *config, const char *dir, const filter *f,
         status = work(r, err);
     bar_clear(&r->bar);
     if (status == GV_OK) {
-        *is_all = r->at_end && r->out == 0;
+        *is_all = !has_more(r) && r->out == 0;
         if (!*is_all)
             fprintf(stderr, "gavel: stopped before the end; what is not acknowledged may have "
                             "arrived or not\n");

@@ -111,10 +111,13 @@ bool tools_find_dir(tools_call *call)
         fprintf(stderr, "or name the spool's directory with --dir\n");
         return false;
     }
-    int len = snprintf(call->path, sizeof call->path, "%s/spool", config->config.state_dir);
+    gv_error err = { 0, "" };
+    gv_status status = cli_spool_dir(&config->config, call->path, &err);
     free(config);
+    if (status != GV_OK)
+        tools_fail(&err);
     call->dir = call->path;
-    return len < (int)sizeof call->path;
+    return status == GV_OK;
 }
 
 int tools_spool_command(int argc, char **argv, const char *default_config)

@@ -1,6 +1,7 @@
 #include "platform/clock.h"
 
 #include <stddef.h>
+#include <sys/timex.h>
 #include <time.h>
 
 static int64_t read_ms(clockid_t id)
@@ -22,7 +23,18 @@ static int64_t wall_ms(void *ctx)
     return read_ms(CLOCK_REALTIME);
 }
 
+/* Only asks. A sandbox may forbid even that. */
+static plat_sync sync_state(void *ctx)
+{
+    struct timex t = { .modes = 0 };
+    int state = adjtimex(&t);
+    (void)ctx;
+    if (state < 0)
+        return PLAT_SYNC_UNKNOWN;
+    return state == TIME_ERROR || (t.status & STA_UNSYNC) ? PLAT_SYNC_NO : PLAT_SYNC_YES;
+}
+
 plat_clock plat_clock_system(int64_t floor_ms)
 {
-    return (plat_clock){ mono_ms, wall_ms, NULL, floor_ms };
+    return (plat_clock){ mono_ms, wall_ms, NULL, floor_ms, sync_state };
 }

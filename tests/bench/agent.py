@@ -49,7 +49,7 @@ class Broker:
             self.process.wait()
 
 
-def write_config(path, api, broker, realms):
+def write_config(path, api, broker, realms, **more):
     for name in ("client_id", "client_secret"):
         secret = path.parent / name
         secret.touch(mode=0o600)
@@ -62,11 +62,12 @@ def write_config(path, api, broker, realms):
                 "client_secret": f"file:{path.parent}/client_secret", "stale_after_ms": 0},
         "kafka": {"brokers": broker.brokers, "topic_prefix": "bench", "create_topics": broker.real},
         "registry": {"urls": [broker.registry]},
+        **more,
     }))
 
 
-def run_agent(gavel, config):
-    """(peak KiB, records, megabytes, milliseconds, CPU seconds) of one pass."""
+def run_gavel(gavel, config, good=(0,)):
+    """One pass: what it logged, and what it used."""
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen([gavel, "once", "--no-progress", "--config", config], stderr=log,
                                  stdin=subprocess.DEVNULL)
@@ -74,12 +75,24 @@ def run_agent(gavel, config):
         child.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         text = log.read().decode()
-    if child.returncode:
+    if child.returncode not in good:
         raise SystemExit(f"gavel ended with {child.returncode}:\n{text}")
-    ended = dict(re.findall(r"(\w+)=(\d+)", [line for line in text.splitlines() if "msg=stopped" in line][0]))
+    return text, used
+
+
+def logged(text, message):
+    """The numbers of the last line with that message."""
+    lines = [line for line in text.splitlines() if f"msg={message}" in line]
+    return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)\b", lines[-1])}
+
+
+def run_agent(gavel, config):
+    """(peak KiB, records, megabytes, milliseconds, CPU seconds) of one pass."""
+    text, used = run_gavel(gavel, config)
+    ended = logged(text, "stopped")
     spent_ms = max(int(ms) for ms in re.findall(r'msg="snapshot forwarded".* ms=(\d+)', text))
-    return (int(ended["peak_memory_kib"]), int(ended["records_acked"]),
-            int(ended["bytes_in"]) / 1e6, spent_ms, used.ru_utime + used.ru_stime)
+    return (ended["peak_memory_kib"], ended["records_acked"], ended["bytes_in"] / 1e6, spent_ms,
+            used.ru_utime + used.ru_stime)
 
 
 def report(label, peak_kib, records, megabytes, spent_ms, cpu_s):

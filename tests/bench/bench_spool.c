@@ -42,6 +42,12 @@ void bench_remove(bench *b, const char *name)
                 "what was made for measuring cannot be removed");
 }
 
+spool *bench_spool_new(bench *b, const char *name)
+{
+    bench_remove(b, name); /* of a run that was ended */
+    return bench_spool_open(b, name);
+}
+
 spool *bench_spool_open(bench *b, const char *name)
 {
     gv_error err = { 0, "" };

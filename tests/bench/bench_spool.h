@@ -32,8 +32,9 @@ typedef struct {
     char path[PLAT_PATH_MAX];
 } bench;
 
-/* Opens the spool in dir/name. */
+/* Opens the spool in dir/name; an empty one. */
 spool *bench_spool_open(bench *b, const char *name);
+spool *bench_spool_new(bench *b, const char *name);
 
 /* Appends the next `count` batches of the endless row; a commit every BATCHES_PER_SYNC and at the end. */
 void bench_spool_fill(bench *b, spool *s, size_t first, size_t count);

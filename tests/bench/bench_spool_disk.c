@@ -112,7 +112,7 @@ static void measure_open(bench *b, size_t batches)
 
 void bench_backlog(bench *b)
 {
-    spool *s = bench_spool_open(b, BACKLOG_NAME);
+    spool *s = bench_spool_new(b, BACKLOG_NAME);
     size_t batches = fill_backlog(b, s);
 
     spool_close(s);
@@ -178,7 +178,7 @@ static disk_work spool_snapshots(bench *b, uint64_t *on_disk)
     fs_count before = b->count;
     gv_error err = { 0, "" };
     gv_span payload;
-    spool *s = bench_spool_open(b, BYTES_NAME);
+    spool *s = bench_spool_new(b, BYTES_NAME);
     uint64_t records = 0;
 
     for (size_t n = 0; n < b->data.count; n++) {
@@ -195,12 +195,14 @@ static disk_work spool_snapshots(bench *b, uint64_t *on_disk)
     }
     bench_check(spool_look(s)->records == b->data.records + b->data.snapshots,
                 "the spool does not hold every auction and ledger entry");
+    uint64_t stored_bytes = spool_look(s)->stored_bytes;
     spool_close(s);
-    disk_work done = work_since(b, &before);
+    disk_work done = work_since(b, &before); /* with what closing writes */
     s = bench_spool_open(b, BYTES_NAME);
     *on_disk = spool_look(s)->bytes;
     spool_close(s);
-    bench_check(*on_disk == done.bytes, "what was written is not what stands on the disk");
+    bench_check(*on_disk == stored_bytes && done.bytes >= stored_bytes,
+                "what was written is not what stands on the disk");
     bench_remove(b, BYTES_NAME);
     return done;
 }
@@ -210,7 +212,7 @@ static disk_work idle_day(bench *b)
 {
     clock_double now = { 0, 0 };
     plat_clock clock = clock_double_table(&now), system = b->clock;
-    spool *s = bench_spool_open(b, EMPTY_NAME);
+    spool *s = bench_spool_new(b, EMPTY_NAME);
     fs_count before;
 
     spool_close(s); /* the directory is made once, not every day */

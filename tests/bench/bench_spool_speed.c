@@ -229,7 +229,7 @@ static void drain_both(turn *t, size_t batches)
 static void take_turn(bench *b, bool is_checked, figures ways[WAYS])
 {
     size_t batches = (size_t)(b->run_mib * MIB / BENCH_BATCH_BYTES);
-    turn t = { .b = b, .s = bench_spool_open(b, SPOOL_NAME), .is_checked = is_checked };
+    turn t = { .b = b, .s = bench_spool_new(b, SPOOL_NAME), .is_checked = is_checked };
 
     bare_open(b, &t.bare, batches);
     append_both(&t, batches);

@@ -24,7 +24,7 @@ static inline int64_t clock_double_wall(void *ctx)
 
 static inline plat_clock clock_double_table(clock_double *c)
 {
-    return (plat_clock){ clock_double_mono, clock_double_wall, c, 0 };
+    return (plat_clock){ .mono_ms = clock_double_mono, .wall_ms = clock_double_wall, .ctx = c };
 }
 
 static inline void clock_double_advance(clock_double *c, uint64_t ms)

@@ -25,6 +25,7 @@ static const scenario scenarios[] = {
     { "reading and acknowledging", 0, "aaaaaaaaac nknk t nnnnKKkk ac nk t r t aac r t aac" },
     { "closing and opening", 0,
       "aaac x aac nk x nk aac aac nkt x r x aaaaaaaaaac nkt x aac nnK x" },
+    { "the first cursor", 0, "aac r t t t t" },
     { "giving way", 256 * KIB, "aaaaaaaaaaaaaaaaaaaaaaaaaaac nknk d aaaaaaaac D nk aac x" },
     { "setting aside", 0, "aaaaaaaaaaaaac q nkn aac t k nknknknk nknknknknk t aac x" },
 };
@@ -37,14 +38,15 @@ static unsigned stride = 11;
 static unsigned long struck, cuts;
 
 /* --- the sweep --------------------------------------------------------------------------------------- */
-static void cut_and_check(const spool_world *lived, disk_cut cut, const char *name)
+static void cut_and_check(const spool_world *lived, disk_cut cut, unsigned seed, const char *name)
 {
     static spool_world w;
 
-    world_say("%s, cut %d", name, (int)cut);
+    world_say("%s, cut %d, seed %u", name, (int)cut, seed);
     world_branch(&w, lived);
     w.may_fail = false;
-    disk_double_cut(w.disk, cut, lived->disk->operations);
+    w.model.damaged = WORLD_BATCHES; /* what is left of a segment that was given up may look so */
+    disk_double_cut(w.disk, cut, lived->disk->operations * 10 + seed);
     world_check(&w);
     cuts++;
 }
@@ -54,8 +56,9 @@ static void goes_on(spool_world *w, const char *name)
 {
     w->disk->fail_at = 0;
     world_run(w, "c");
-    cut_and_check(w, DISK_LOST, name);
-    cut_and_check(w, DISK_TRASHED, name);
+    for (disk_cut cut = DISK_LOST; cut < DISK_CUTS; cut++)
+        for (unsigned seed = 0; seed < (cut <= DISK_KEPT ? 1 : 3); seed++)
+            cut_and_check(w, cut, seed, name);
     world_say("%s, on the same disk", name);
     w->may_fail = false;
     world_run(w, "aac r t");
@@ -93,6 +96,32 @@ static void a_disk_that_failed_costs_no_promised_batch(void **state)
         for (unsigned fault = 0; fault < FAULTS; fault++)
             for (unsigned at = 1; fail_at(&scenarios[i], (disk_fault)fault, at); at += stride)
                 struck++;
+}
+
+/* Whatever the disk refuses while the cursor is first saved: the sequences live on in it. */
+static void sequences_never_begin_again(void **state)
+{
+    static spool_world w;
+    spool_world lived;
+
+    (void)state;
+    for (unsigned at = 1; at < 50; at++) {
+        world_init(&lived, 0);
+        lived.may_fail = true;
+        lived.disk->fail_at = at;
+        world_open(&lived);
+        world_run(&lived, "aac r t t t");
+        for (unsigned seed = 0; seed < 40; seed++) {
+            world_say("EIO at operation %u, seed %u", at, seed);
+            world_branch(&w, &lived);
+            w.may_fail = false;
+            disk_double_cut(w.disk, DISK_REORDERED, seed);
+            world_check(&w);
+            cuts++;
+        }
+        world_free(&lived);
+    }
+    world_free(&w);
 }
 
 /* --- memory ------------------------------------------------------------------------------------------ */
@@ -172,6 +201,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_disk_that_failed_costs_no_promised_batch),
+        cmocka_unit_test(sequences_never_begin_again),
         cmocka_unit_test(too_little_memory_is_refused_and_nothing_is_left_open),
         cmocka_unit_test(what_is_said_to_be_needed_is_enough),
         cmocka_unit_test(a_configuration_that_cannot_be_is_refused),

@@ -216,6 +216,58 @@ static void files_of_others_are_left_alone(void **state)
         assert_true(gv_span_equal(content_of(names[i]), gv_span_str(names[i])));
 }
 
+/* --- segments that cannot be opened ------------------------------------------------------------------- */
+/* Reads once; opening the segment fails, and what follows, too, when the disk is dead. */
+static void read_in_vain(bool dead)
+{
+    static uint8_t room[WORLD_PAYLOAD];
+    gv_buf payload = gv_buf_of(room, sizeof room);
+    spool_meta meta;
+    uint64_t seq;
+    unsigned at = w.disk->operations + 2; /* behind the list of the directory */
+
+    w.disk->fail_at = dead ? 0 : at;
+    w.disk->dead_at = dead ? at : 0;
+    gv_status st = spool_next(w.spool, &meta, &payload, &seq, NULL);
+    assert_int_not_equal(st, GV_OK);
+    w.disk->fail_at = w.disk->dead_at = 0;
+}
+
+/* Four in a segment that is given up, and what comes after them. */
+static void first_four_are_given_up(void)
+{
+    for (uint32_t i = 0; i < 4; i++)
+        w.model.is[i] |= BATCH_DAMAGED;
+}
+
+static void segment_that_cannot_be_opened_costs_no_batch_of_another(void **state)
+{
+    (void)state;
+    live("the disk dies while a segment is given up", "aaaac x aaac");
+    first_four_are_given_up();
+    read_in_vain(false);
+    read_in_vain(false);
+    read_in_vain(true);
+    world_drain(&w);
+    for (uint32_t i = 4; i < 7; i++)
+        assert_int_equal(w.came[i], true);
+    world_close(&w);
+}
+
+static void written_segment_that_could_not_be_opened_is_read_on(void **state)
+{
+    (void)state;
+    live("the written segment cannot be opened", "acacacac");
+    first_four_are_given_up();
+    read_in_vain(false);
+    read_in_vain(false);
+    read_in_vain(false);
+    world_run(&w, "ac r t");
+    assert_int_equal(w.came[4], true);
+    content_of(WORLD_DIR "/quarantine/0000000000000001.seg");
+    world_close(&w);
+}
+
 /* --- acknowledgements and room ----------------------------------------------------------------------- */
 static void saved_acknowledgement_survives_a_power_cut(void **state)
 {
@@ -228,6 +280,30 @@ static void saved_acknowledgement_survives_a_power_cut(void **state)
     assert_int_equal(w.came[0] || w.came[1], false);
     assert_int_equal(w.came[2], true);
     world_close(&w);
+}
+
+/* The power goes at each operation of the second save. */
+static void half_saved_cursor_leaves_the_one_before(void **state)
+{
+    static spool_world cut;
+
+    (void)state;
+    for (unsigned at = 1; at <= 6; at++)
+        for (unsigned seed = 0; seed < 20; seed++) {
+            live("the cursor is being saved", "aaac nkt nk");
+            w.disk->dead_at = w.disk->operations + at;
+            world_run(&w, "t");
+            world_abandon(&w);
+            world_branch(&cut, &w);
+            disk_double_cut(cut.disk, DISK_TRASHED, seed);
+            world_open(&cut);
+            world_drain(&cut);
+            assert_int_equal(cut.came[0], false);
+            world_close(&cut);
+            world_free(&w);
+            world_init(&w, 0);
+        }
+    world_free(&cut);
 }
 
 /* Nothing is read for so long that every segment was written after something had been dropped. */
@@ -261,8 +337,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_segment_does_not_stop_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(full_disk_does_not_stop_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(files_of_others_are_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(segment_that_cannot_be_opened_costs_no_batch_of_another,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(written_segment_that_could_not_be_opened_is_read_on, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(saved_acknowledgement_survives_a_power_cut, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(half_saved_cursor_leaves_the_one_before, setup, teardown),
         cmocka_unit_test_setup_teardown(giving_way_makes_room_however_long_nobody_reads, setup,
                                         teardown),
     };

@@ -93,7 +93,7 @@ static char *print(const gv_config *config, config_program program, size_t *len)
     FILE *file = open_memstream(&text, len);
 
     require(file != NULL, "memory");
-    config_print(file, config, program);
+    config_print(file, config, program, CONFIG_PRINT_PLAIN);
     fclose(file);
     require(strstr(text, MARK) == NULL, "nothing printed holds a secret");
     return text;

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from gavel_env import GAVEL, SINK, Services, World
+from outage import Progress
 
 NOT_TO_BE_HAD = 3
 
@@ -31,3 +32,10 @@ def world(tmp_path, services):
     here = World(tmp_path, services)
     yield here
     here.close()
+
+
+@pytest.fixture
+def progress(world):
+    seen = Progress(world)
+    yield seen
+    seen.close()

@@ -65,6 +65,9 @@ class Services:
         code, text = self.run(*words)
         assert code == 0, text
 
+    def pid(self, name):
+        return int(re.search(r"^%s .* pid (\d+)" % name, self.run("status")[1], re.M)[1])
+
     def read_exports(self):
         lines = re.findall(r"^export (\w+)='?([^'\n]*)'?$", self.run("env")[1], re.M)
         self.exports = dict(lines)
@@ -207,10 +210,11 @@ class World:
                 "E2E_CLIENT_SECRET": about.get("client_secret", SECRET)}
 
     # --- programs
-    def launch(self, program, *words, log, env=None, **options):
+    def launch(self, program, *words, log, env=None, wrapper=(), **options):
+        """wrapper: a command that starts the program."""
         if not self.path.exists():
             self.configure()
-        started = Program([program, *words, "--config", self.path], self.directory / log,
+        started = Program([*wrapper, program, *words, "--config", self.path], self.directory / log,
                           {**self.secrets(), **(env or {})}, **options)
         self.programs.append(started)
         return started

@@ -15,7 +15,7 @@ import fastavro
 import pytest
 
 import witness
-from gavel_env import BUILD, GAVEL, SANITIZER
+from gavel_env import BUILD, GAVEL, SANITIZER, World
 
 MAKER, EMBEDDED = BUILD / "bin" / "gavel-spool-maker", BUILD / "bin" / "gavel-embedded"
 FIRST = 1404174601
@@ -106,11 +106,13 @@ def test_files_that_are_no_segments_are_counted_and_passed_over(whole):
     assert spool("verify", "--dir", whole)[0].endswith("all good\n")
 
 
-def test_the_configuration_says_where_the_spool_is(tmp_path):
-    make(tmp_path / "state" / "spool", 1, 10)
+@pytest.mark.parametrize("where, said", [("state/spool", {}), ("card", {"dir": "card"})])
+def test_the_configuration_says_where_the_spool_is(tmp_path, where, said):
+    make(tmp_path / where, 1, 10)
     config = tmp_path / "gavel.json"
     config.write_text(json.dumps({
-        "state_dir": str(tmp_path / "state"), "sources": [{"region": "eu", "realms": [604]}],
+        "state_dir": str(tmp_path / "state"),
+        "spool": {key: str(tmp_path / name) for key, name in said.items()}, "sources": [{"region": "eu", "realms": [604]}],
         "api": {"client_id": "env:SOME_ID", "client_secret": "env:SOME_SECRET"},
         "kafka": {"brokers": "127.0.0.1:1"}, "registry": {"urls": ["http://127.0.0.1:1"]}}))
     out, _ = spool("ls", "--config", config, env={"SOME_ID": "a", "SOME_SECRET": "b"})
@@ -418,6 +420,31 @@ def test_a_spool_that_is_being_written_is_never_called_damaged(tmp_path):
     out, _ = spool("verify", "--dir", tmp_path / "spool")
     assert "%d batches in" % (2 + 30 * 127 - 1) in out
     assert seen == sorted(seen) and 0 < seen[0] < 2 + 30 * 127 - 1
+
+
+class Nobody:
+    """Servers that do not answer."""
+    kafka, registry, mongo = "127.0.0.1:1", "http://127.0.0.1:1", "mongodb://127.0.0.1:1"
+
+
+def test_the_spool_of_a_running_agent_can_be_looked_into(tmp_path):
+    world = World(tmp_path, Nobody())
+    try:
+        world.serve("--generate", "eu-604:100k")
+        agent = world.agent()
+        agent.wait_log("snapshot spooled.* snapshot=eu/604/")
+        (row,) = json.loads(spool("ls", "--json", "--dir", world.state / "spool")[0])["snapshots"]
+        assert row["state"] == "complete" and row["records"] > 100
+        assert spool("verify", "--dir", world.state / "spool")[0].endswith("all good\n")
+        lines = lines_of(world.state / "spool", "--snapshot", row["snapshot"])
+        ledger = next(line["record"] for line in lines if line["kind"] == "ledger")
+        kinds = Counter(line["kind"] for line in lines)
+        assert (ledger["records"], ledger["rejects"]) == (kinds["auctions"], kinds["rejects"])
+        assert kinds["auctions"] == row["records"] == len(
+            {line["key"] for line in lines if line["kind"] == "auctions"})
+        assert agent.is_alive() and agent.stop() == 0
+    finally:
+        world.close()
 
 
 def test_a_terminal_sees_how_far_it_is(tmp_path, whole):

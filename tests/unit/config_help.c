@@ -84,14 +84,14 @@ void config_wrap(char *out, size_t cap, const char *path, const char *value)
         snprintf(out, cap, "{\"%s\": %s}", path, value);
 }
 
-char *printed(const gv_config *config, config_program program)
+char *printed(const gv_config *config, config_program program, config_print_style style)
 {
     char *text = NULL;
     size_t len = 0;
     FILE *file = open_memstream(&text, &len);
 
     assert_non_null(file);
-    config_print(file, config, program);
+    config_print(file, config, program, style);
     fclose(file);
     return text;
 }

@@ -32,7 +32,7 @@ void expect_fine(config_program program, const char *text);
 void config_wrap(char *out, size_t cap, const char *path, const char *value);
 
 /* What config_print() and others write; free() it. */
-char *printed(const gv_config *config, config_program program);
+char *printed(const gv_config *config, config_program program, config_print_style style);
 
 /* A complete configuration of the agent, with `more` ("" or ", \"x\": ...") at its end. */
 const char *agent_text(const char *more);

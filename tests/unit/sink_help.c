@@ -251,7 +251,7 @@ void world_open(world *w)
                           &err),
         GV_OK);
     w->store = (store){ do_ensure, do_put, do_scan, do_set, do_get, do_list, NULL, w };
-    w->clock = (plat_clock){ mono, wall, w, 0 };
+    w->clock = (plat_clock){ .mono_ms = mono, .wall_ms = wall, .ctx = w };
     w->now_ms = 1000000;
     w->batch_records = 100;
     w->batch_bytes = 256 * 1024;

@@ -236,7 +236,7 @@ static void no_output_ever_holds_a_secret(void **state)
     assert_int_equal(c->status, GV_OK);
     assert_int_equal(c->secrets_read, 6);
     assert_string_equal(c->config.registry_password, SECRET_VALUE);
-    text = printed(&c->config, CONFIG_BOTH);
+    text = printed(&c->config, CONFIG_BOTH, CONFIG_PRINT_ORIGINS);
     assert_null(strstr(text, SECRET_VALUE));
     assert_non_null(strstr(text, "\"client_id\": \"env:ID\""));
     assert_non_null(strstr(text, "\"ssl.key.password\": \"env:Q\""));

@@ -38,6 +38,14 @@ time_t time(time_t *out)
     return s;
 }
 
+static plat_sync sync_state;
+
+static plat_sync test_sync(void *ctx)
+{
+    (void)ctx;
+    return sync_state;
+}
+
 static int64_t test_wall(void *ctx)
 {
     (void)ctx;
@@ -271,7 +279,7 @@ static void a_paused_transfer_waits_quietly_without_a_timeout(void **state)
     probe p;
     (void)state;
     aim(&p, "https", "/gzip/2000000");
-    p.request.stall_timeout_ms = 100;
+    p.request.stall_timeout_ms = 400; /* shorter than the pause */
     p.take_at_most = 50000;
     start(&p);
     while (!p.paused)
@@ -802,6 +810,25 @@ static void a_wrong_clock_is_blamed_for_a_refused_certificate(void **state)
     assert_int_equal(p.status, GV_IO);
     assert_said(&p, "valid until 2120-01-01");
     assert_said(&p, "2120-12-");
+
+    /* Who set the clock decides where to look first. */
+    the_clock.sync = test_sync;
+    sync_state = PLAT_SYNC_NO;
+    get(&p, "https", "/plain/5");
+    assert_said(&p, "and no time server sets it: check the clock (does NTP work?)");
+    assert_said(&p, "if it is right, the server needs a new certificate");
+    sync_state = PLAT_SYNC_YES;
+    get(&p, "https", "/plain/5");
+    assert_said(&p, "as a time server sets it, the server needs a new certificate");
+    wall_ms = 5000;
+    sync_state = PLAT_SYNC_NO;
+    the_clock.floor_ms =
+        INT64_C(86400000); /* a floor that is too early helps nobody, but is named */
+    get(&p, "https", "/plain/5");
+    assert_said(&p, "says 1970-01-01 00:00 UTC (taken as 1970-01-02 00:00 UTC), and no time server "
+                    "sets it, but the certificate is valid only from 2020-01-01");
+    assert_said(&p, "set the clock (does network time, NTP, work?)");
+    the_clock.sync = NULL;
 
     /* The floor stands in for a clock that has not been set yet. */
     wall_ms = 5000;

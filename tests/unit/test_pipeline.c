@@ -70,6 +70,26 @@ static void restart_after_the_cursor_forwards_nothing_again(void **state)
     assert_int_equal(forwarder_double_count(w.forwarder), 0);
 }
 
+static void records_are_stamped_by_the_servers_time_however_the_wall_clock_jumps(void **state)
+{
+    static const int64_t walls[] = { 1, INT64_C(4102444800000), 1, WORLD_TIME_S * 1000, 86400000 };
+    (void)state;
+    w.now.wall_ms = 0; /* 1970: a board without a battery */
+    world_realm *r = world_add((body_spec){ .realm = 604, .rows = 900, .reject_every = 7 });
+    world_open();
+    world_settle();
+    for (unsigned i = 0; source_busy(w.source); i++) {
+        w.now.wall_ms = walls[i % (sizeof walls / sizeof walls[0])];
+        if (forwarder_double_held(w.forwarder) > 0)
+            forwarder_double_release(w.forwarder, 0, 0);
+        world_pass_time(100);
+        assert_true(i < 10000);
+    }
+    world_expect_proved(r);
+    assert_true(world_has_cursor(604));
+    assert_int_equal(world_counts()->failures + world_counts()->broken, 0);
+}
+
 /* --- back-pressure ---------------------------------------------------------------------------- */
 
 static void snapshot_far_larger_than_the_pool_goes_through_whole(void **state)
@@ -260,6 +280,7 @@ int main(void)
         TEST(ledger_follows_the_last_acknowledgement_and_the_cursor_the_ledgers),
         TEST(snapshot_without_rows_is_proved_too),
         TEST(restart_after_the_cursor_forwards_nothing_again),
+        TEST(records_are_stamped_by_the_servers_time_however_the_wall_clock_jumps),
         TEST(snapshot_far_larger_than_the_pool_goes_through_whole),
         TEST(batches_are_handed_over_full),
         TEST(nothing_moves_while_the_broker_is_away),

@@ -165,7 +165,7 @@ static int64_t stopped_wall(void *ctx)
 static void the_wall_clock_is_never_below_its_floor(void **state)
 {
     int64_t now = 1000;
-    plat_clock clock = { NULL, stopped_wall, &now, 0 };
+    plat_clock clock = { .wall_ms = stopped_wall, .ctx = &now };
 
     (void)state;
     assert_int_equal(plat_wall_ms(&clock), 1000);
@@ -190,8 +190,13 @@ static void the_systems_clocks_run(void **state)
     while (now == before)
         now = plat_mono_ms(&clock);
     assert_true(now > before);
+    assert_false(plat_clock_is_behind(&clock));
+    assert_in_range(plat_clock_sync(&clock), PLAT_SYNC_UNKNOWN, PLAT_SYNC_YES);
     clock = plat_clock_system(far);
     assert_int_equal(plat_wall_ms(&clock), far);
+    assert_true(plat_clock_is_behind(&clock));
+    clock.sync = NULL;
+    assert_int_equal(plat_clock_sync(&clock), PLAT_SYNC_UNKNOWN);
 }
 
 /* --- files of the system ------------------------------------------------------------------------ */

@@ -282,7 +282,7 @@ static gv_status fetch(void *ctx, uint32_t id, void (*take)(void *arg, const cha
 static void schemas_are_asked_for_once_and_failures_of_the_registry_again(void **state)
 {
     (void)state;
-    const plat_clock clock = { mono, NULL, NULL, 0 };
+    const plat_clock clock = { .mono_ms = mono };
     schema_cache *c = schema_cache_open(&clock, fetch, NULL);
     const cached_schema *s;
     gv_error err = { 0 };

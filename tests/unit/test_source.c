@@ -263,6 +263,24 @@ static void time_floor_follows_cursor_snapshot_and_server(void **state)
     assert_in_range(plat_wall_ms(&w.clock), INT64_C(1000) * (EPOCH + 3500), INT64_MAX);
 }
 
+/* Which realms "all" are is not known before the API has answered, and TLS needs the time for that. */
+static void time_floor_is_there_before_the_first_answer_whatever_is_watched(void **state)
+{
+    static const char other[] =
+        "{\"version\":1,\"feed\":\"us/4/2\",\"last_modified\":1404174000,\"etag\":\"\"}";
+    static const char damaged[] = "{\"version\":1,\"last_modified\":1504174000";
+    (void)state;
+    w.now.wall_ms = 0;
+    save_cursor(EPOCH - 7200, "");
+    disk_double_put(w.disk, "cursors/us-4-2.cursor", other, sizeof other - 1);
+    disk_double_put(w.disk, "cursors/us-5-0.cursor", damaged, sizeof damaged - 1);
+    disk_double_put(w.disk, "cursors/us-6-0.cursor.damaged", other, sizeof other - 1);
+    watch_all();
+    open_source();
+    assert_int_equal(plat_wall_ms(&w.clock), INT64_C(1404174000000));
+    assert_int_equal(calls_of("connected-realm/index"), 0);
+}
+
 static void clock_that_is_ahead_is_not_put_back(void **state)
 {
     (void)state;
@@ -332,6 +350,7 @@ int main(void)
         TEST(late_snapshot_is_polled_for_at_growing_intervals),
         TEST(stale_data_is_warned_of_once_and_taken_back),
         TEST(time_floor_follows_cursor_snapshot_and_server),
+        TEST(time_floor_is_there_before_the_first_answer_whatever_is_watched),
         TEST(clock_that_is_ahead_is_not_put_back),
         TEST(hold_asks_for_nothing_new_and_lets_what_arrives_go_on),
         TEST(body_that_was_only_looked_through_is_fetched_again_at_once),

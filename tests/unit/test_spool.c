@@ -175,6 +175,28 @@ static size_t segments_on_disk(void)
 }
 
 /* --- a queue ----------------------------------------------------------------------------------------- */
+static void damage_first(void)
+{
+    char name[SPOOL_NAME_BYTES], path[64];
+
+    spool_segment_name(1, name);
+    snprintf(path, sizeof path, DIR "/%s", name);
+    disk_double_flip(w.disk, path, SPOOL_HEADER_BYTES + 5, 0x10); /* in the first payload */
+}
+
+/* Batches up to `last` are there but the first, and that one is told. */
+static void expect_first_damaged(uint32_t last)
+{
+    for (uint32_t i = 2; i <= last; i++)
+        spool_ack(w.spool, expect(i));
+    expect_none();
+    assert_int_equal(w.event_count, 1);
+    assert_int_equal(w.events[0].kind, SPOOL_DAMAGED);
+    assert_int_equal(w.events[0].first_seq, 1);
+    assert_int_equal(w.events[0].last_seq, 1);
+    assert_true(w.events[0].records > 0);
+}
+
 static void batches_come_out_as_they_went_in_across_segments(void **state)
 {
     (void)state;
@@ -611,9 +633,7 @@ static void reader_tells_what_is_damaged_and_what_is_missing(void **state)
             second = seq;
     }
     assert_int_equal(w.fs.remove(w.fs.ctx, path, &err), GV_OK);
-    spool_segment_name(1, name);
-    snprintf(path, sizeof path, DIR "/%s", name);
-    disk_double_flip(w.disk, path, SPOOL_HEADER_BYTES + 5, 0x10); /* in the first payload */
+    damage_first();
     config.mem_bytes = spool_reader_mem_needed(&config);
     config.mem = malloc(config.mem_bytes);
     assert_int_equal(spool_reader_open(&config, &r, &err), GV_OK);
@@ -634,6 +654,32 @@ static void reader_tells_what_is_damaged_and_what_is_missing(void **state)
     assert_int_equal(seen + damaged + missing, 40);
     spool_reader_close(r);
     free(config.mem);
+}
+
+/* What stands behind the damaged batch was written before the same commit, and cannot know of it. */
+static void damage_is_told_for_what_it_is_when_a_later_commit_proves_the_promise(void **state)
+{
+    (void)state;
+    append(1);
+    append(2);
+    append(3);
+    commit();
+    append(4);
+    commit();
+    reopen();
+    damage_first();
+    expect_first_damaged(4);
+}
+
+static void damage_is_told_for_what_it_is_when_this_process_has_promised_it(void **state)
+{
+    (void)state;
+    append(1);
+    append(2);
+    append(3);
+    commit();
+    damage_first();
+    expect_first_damaged(3);
 }
 
 int main(void)
@@ -658,6 +704,8 @@ int main(void)
         SPOOL_TEST(oldest_snapshot_gives_way_whole_and_leaves_a_gap_entry),
         SPOOL_TEST(snapshot_that_is_written_or_read_is_spared),
         SPOOL_TEST(thinning_halves_the_hours_before_it_makes_a_hole),
+        SPOOL_TEST(damage_is_told_for_what_it_is_when_a_later_commit_proves_the_promise),
+        SPOOL_TEST(damage_is_told_for_what_it_is_when_this_process_has_promised_it),
         SPOOL_TEST(reader_sees_all_and_changes_nothing),
         SPOOL_TEST(reader_tells_what_is_damaged_and_what_is_missing),
     };

@@ -94,9 +94,10 @@ static uint64_t auction_fingerprint(void)
     return fingerprint;
 }
 
-static void append(spool *out, spool_kind kind, uint64_t fingerprint, uint64_t key)
+static void append(spool *out, spool_kind kind, uint64_t fingerprint, uint64_t key, int64_t hour)
 {
-    spool_meta meta = { { "eu", 604, 0, 1404174601000 }, fingerprint, 2, kind };
+    int64_t time_ms = 1404174601000 + hour * 3600000;
+    spool_meta meta = { { "eu", 604, 0, time_ms }, fingerprint, 2, kind };
     uint8_t room[256];
     batch b = { .bytes = gv_buf_of(room, sizeof room) };
 
@@ -105,8 +106,8 @@ static void append(spool *out, spool_kind kind, uint64_t fingerprint, uint64_t k
     assert_int_equal(spool_append(out, &meta, gv_span_of(room, b.bytes.len), NULL), GV_OK);
 }
 
-/* `texts`: a batch for each letter: Auctions, Ledger, Gap, or of an unknown schema (?). */
-static void make_spool(const char *letters)
+/* A batch for each letter: Auctions, Ledger, Gap, or of an unknown schema (?). */
+static void make_spool(const char *letters, bool one_snapshot)
 {
     plat_fs fs = plat_fs_system();
     plat_clock clock = plat_clock_system(0);
@@ -132,7 +133,7 @@ static void make_spool(const char *letters)
                letters[i] == 'A'   ? ours
                : letters[i] == '?' ? 1
                                    : 0,
-               i);
+               i, one_snapshot ? 0 : (int64_t)i);
     assert_int_equal(spool_commit(out, NULL), GV_OK);
     spool_close(out);
     free(config.mem);
@@ -162,7 +163,7 @@ static void a_ledger_entry_goes_out_when_all_before_it_is_acknowledged(void **st
     bool is_all;
 
     (void)state;
-    make_spool(letters);
+    make_spool(letters, false);
     assert_int_equal(run(&counts, &is_all), GV_OK);
     assert_true(is_all);
     assert_int_equal(seen_count, strlen(letters));
@@ -177,13 +178,30 @@ static void a_ledger_entry_goes_out_when_all_before_it_is_acknowledged(void **st
     assert_int_equal(counts.records[BATCH_LEDGER], 2 * 3);
 }
 
+static void small_batches_of_a_snapshot_travel_together_and_are_all_counted(void **state)
+{
+    replay_counts counts;
+    bool is_all;
+
+    (void)state;
+    make_spool("AAAAAA?AALAAG", true);
+    assert_int_equal(run(&counts, &is_all), GV_OK);
+    assert_true(is_all);
+    assert_int_equal(seen_count, 4); /* auctions, ledger, auctions, gap */
+    assert_int_equal(seen[2].key, 10);
+    assert_int_equal(counts.batches, 12);
+    assert_int_equal(counts.records[BATCH_AUCTIONS], 2 * 10);
+    assert_int_equal(counts.records[BATCH_LEDGER], 2 * 2);
+    assert_int_equal(counts.other_schema, 2);
+}
+
 static void refused_records_are_not_counted_as_acknowledged(void **state)
 {
     replay_counts counts;
     bool is_all;
 
     (void)state;
-    make_spool("AAL");
+    make_spool("AAL", false);
     refuse_each = 1;
     assert_int_equal(run(&counts, &is_all), GV_OK);
     refuse_each = 0;
@@ -197,7 +215,7 @@ static void a_batch_without_a_known_schema_holds_up_nothing(void **state)
     bool is_all;
 
     (void)state;
-    make_spool("A?L??");
+    make_spool("A?L??", false);
     assert_int_equal(run(&counts, &is_all), GV_OK);
     assert_true(is_all);
     assert_int_equal(seen_count, 2);
@@ -210,7 +228,7 @@ static void who_is_stopped_says_so_and_counts_what_was_acknowledged(void **state
     bool is_all = true;
 
     (void)state;
-    make_spool("ALAAAAAAAAAAAAAA");
+    make_spool("ALAAAAAAAAAAAAAA", false);
     stop_after = 3;
     assert_int_equal(run(&counts, &is_all), GV_OK);
     stop_after = 0;
@@ -222,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_ledger_entry_goes_out_when_all_before_it_is_acknowledged),
+        cmocka_unit_test(small_batches_of_a_snapshot_travel_together_and_are_all_counted),
         cmocka_unit_test(refused_records_are_not_counted_as_acknowledged),
         cmocka_unit_test(a_batch_without_a_known_schema_holds_up_nothing),
         cmocka_unit_test(who_is_stopped_says_so_and_counts_what_was_acknowledged),
