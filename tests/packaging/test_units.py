@@ -79,38 +79,33 @@ class Unit:
             raise AssertionError("%s\n%s\n%s" % (error, self.show("StatusText"), self.journal())) from None
 
 
-def configure(booted, api, servers):
-    """As a person would have it, but for the addresses."""
+def set_up(booted, api, servers):
+    """As a person does it; options stand in for the addresses of the API."""
     about = api.about
-    main_host = {"kafka": {"brokers": servers["brokers"]}, "registry": {"urls": [servers["registry"]]}}
-    booted.write("/etc/gavel/gavel.json", json.dumps({
-        **main_host,
-        "sources": [{"region": "eu", "realms": [604]}],
-        "api": {"client_id": "credential:client_id", "client_secret": "credential:client_secret",
-                "base_url": about["base_url"] + "/{region}", "token_url": about["base_url"] + "/token",
-                "ca_file": "/etc/gavel/api-ca.pem"}}))
     booted.write("/etc/gavel/api-ca.pem", pathlib.Path(about["ca"]).read_text())
-    booted.write("/etc/gavel/gavel-sink.json", json.dumps({**main_host, "sink": {"store": "sqlite"}}))
-    for name in ("client_id", "client_secret"):
-        booted.run("install", "-m", "600", "/dev/null", "/etc/gavel/" + name)
-        booted.write("/etc/gavel/" + name, about[name] + "\n")
-
-
-def test_without_a_key_it_is_not_started_and_nothing_has_failed(booted, agent, tmp_path):
-    booted.install(shutil.copy(agent, tmp_path))
-    gavel = Unit(booted, "gavel")
-    assert gavel.show("ActiveState") == "inactive"
-    assert gavel.show("ConditionResult") == "no"
+    booted.write("/root/secret", about["client_secret"])
+    said = booted.run("gavel", "setup", "--yes", "--region", "eu", "--realms", "604", "--commodities", "no",
+                      "--client-id", about["client_id"], "--client-secret-file", "/root/secret",
+                      "--brokers", servers["brokers"], "--registry", servers["registry"],
+                      "--base-url", about["base_url"] + "/{region}", "--token-url", about["base_url"] + "/token",
+                      "--ca-file", "/etc/gavel/api-ca.pem")
+    assert said.count(" ok: ") == 4, said
+    booted.write("/etc/gavel/gavel-sink.json", json.dumps({
+        "kafka": {"brokers": servers["brokers"]}, "registry": {"urls": [servers["registry"]]},
+        "sink": {"store": "sqlite"}}))
 
 
 def test_auctions_go_through_both_units_as_they_are_shipped(booted, agent, sink, api, servers, tmp_path):
-    for deb in (sink, agent):
-        shutil.copy(deb, tmp_path)
-    booted.run("install", "-d", "/etc/gavel")
-    configure(booted, api, servers)
-    booted.install(tmp_path / sink.name, tmp_path / agent.name)
+    booted.install(*(shutil.copy(deb, tmp_path) for deb in (sink, agent)))
     gavel, loader = Unit(booted, "gavel"), Unit(booted, "gavel-sink")
+    # Without a key it is not started, and nothing has failed.
+    assert (gavel.show("ActiveState"), gavel.show("ConditionResult")) == ("inactive", "no")
 
+    set_up(booted, api, servers)
+    assert booted.mode("/etc/gavel/gavel.json") == "root:gavel 640"
+    for name in ("client_id", "client_secret"):
+        assert booted.mode("/etc/gavel/" + name) == "gavel:gavel 600"
+    booted.run("systemctl", "restart", "gavel", "gavel-sink")
     gavel.wait_status(r"[1-9]\d* snapshots and [1-9]\d* records forwarded .*registry: ")
     for unit in (gavel, loader):
         assert (unit.show("ActiveState"), unit.show("Type")) == ("active", "notify")
