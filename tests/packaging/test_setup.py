@@ -40,7 +40,8 @@ class Setup:
     def check(self):
         done = subprocess.run([GAVEL, "config", "show", "--config", self.path], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        # Behind each value a comment says where it comes from.
+        return json.loads(re.sub(r"(?m) *// (file|profile|default)\b.*$", "", done.stdout))
 
 
 @pytest.fixture
