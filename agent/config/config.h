@@ -12,8 +12,7 @@
  *            what was found; the first one is in err. GV_INVAL: the file; GV_IO: it or a secret
  *            could not be read; GV_FULL: the arena was too small. `out` is then unspecified.
  * Secrets:   only by reference: "file:/path" (the contents, without one final newline), "env:NAME",
- *            "credential:NAME" ($CREDENTIALS_DIRECTORY/NAME, systemd; else
- *            main/cli.h). Values are in gv_config
+ *            "credential:NAME" ($CREDENTIALS_DIRECTORY/NAME, systemd). Values are in gv_config
  *            and nowhere else: no message and no output here holds one.
  */
 #ifndef GAVEL_CONFIG_CONFIG_H

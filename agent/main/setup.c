@@ -5,6 +5,7 @@
 #include "start_config.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -331,6 +332,11 @@ static gv_status load_text(setup *s, gv_error *err)
 {
     plat_fs fs = plat_fs_system();
     gv_error cause = { 0, "" };
+    char dir[PLAT_PATH_MAX];
+    if (setup_beside(s->path, "", dir, err) != GV_OK)
+        return GV_INVAL;
+    if (access(dir, W_OK) != 0) /* before anybody has typed anything */
+        return gv_fail_errno(err, errno, "%s cannot be written to (is it there? sudo?)", dir);
     s->text = malloc(CONFIG_FILE_MAX_BYTES);
     s->before = malloc(CONFIG_FILE_MAX_BYTES);
     if (!s->text || !s->before)

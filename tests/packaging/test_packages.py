@@ -79,6 +79,20 @@ def test_each_board_has_its_package(packages, tmp_path, target):
                 "armv6": ["qemu-arm-static", "-cpu", "arm1176"]}[target]
     subprocess.run(["dpkg-deb", "--extract", deb, tmp_path / "tree"], check=True)
     assert output(*emulator, tmp_path / "tree/usr/bin/gavel", "--version").startswith("gavel ")
+    other = {"arm64": "", "armhf": "gavel-armv6", "armv6": "gavel"}[target]
+    assert field(deb, "Conflicts") == field(deb, "Replaces") == other
     if target == "armv6":
-        assert field(deb, "Conflicts") == field(deb, "Replaces") == "gavel"
         assert field(deb, "Provides").startswith("gavel (= ")
+
+
+@pytest.mark.boards
+@pytest.mark.parametrize("processor, code", [("armv6l", 1), ("armv7l", 0), ("aarch64", 0)])
+def test_the_package_for_armv7_is_refused_by_an_armv6(packages, tmp_path, processor, code):
+    deb = packages.build(tmp_path, "armhf")["gavel", "armhf"]
+    subprocess.run(["dpkg-deb", "--control", deb, tmp_path / "control"], check=True)
+    (tmp_path / "uname").write_text("#!/bin/sh\necho %s\n" % processor)
+    (tmp_path / "uname").chmod(0o755)
+    done = subprocess.run([tmp_path / "control" / "preinst", "install"], capture_output=True, text=True,
+                          env={"PATH": "%s:/usr/bin:/bin" % tmp_path})
+    assert done.returncode == code
+    assert ("install the package gavel-armv6" in done.stderr) == (code == 1)

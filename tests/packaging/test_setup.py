@@ -140,3 +140,10 @@ def test_a_broken_file_is_not_touched(setup):
     code, said = setup.run(*setup.options(), "--yes")
     assert (code, setup.path.read_text()) == (2, "{ broken")
     assert "mend " in said
+
+
+def test_where_nothing_can_be_written_nothing_is_asked(setup):
+    setup.path = setup.directory / "missing" / "gavel.json"
+    code, said = setup.run()
+    assert code == 2 and "missing/ cannot be written to" in said
+    assert "Region" not in said
