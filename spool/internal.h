@@ -65,7 +65,7 @@ struct spool {
     tail_segment tail;
     uint64_t next_seq;
     uint64_t committed_seq; /* sequences below this are promised */
-    uint64_t start_seq;     /* next_seq at start: what is promised from here on, this process knows */
+    uint64_t start_seq; /* next_seq at start: what is promised from here on, this process knows */
     uint64_t records_total; /* of all batches before next_seq, since the spool was made */
     uint64_t records_committed;
     void *lz4;
