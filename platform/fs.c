@@ -1,5 +1,6 @@
 #include "platform/fs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,6 +47,30 @@ gv_status plat_fs_replace(const plat_fs *fs, const char *path, const void *data,
     if (st == GV_OK)
         st = fs->sync_dir(fs->ctx, dir, err);
     return st;
+}
+
+static bool exists(const plat_fs *fs, const char *path)
+{
+    int file;
+    gv_error err = { 0 };
+    if (fs->open(fs->ctx, path, PLAT_READ, &file, &err) == GV_OK) {
+        fs->close(fs->ctx, file);
+        return true;
+    }
+    return err.os_errno != ENOENT;
+}
+
+gv_status plat_fs_set_aside(const plat_fs *fs, const char *path, char aside[PLAT_PATH_MAX],
+                            gv_error *err)
+{
+    for (int n = 1; n < 100; n++) {
+        if (snprintf(aside, PLAT_PATH_MAX, "%s.damaged-%d", path, n) >= PLAT_PATH_MAX)
+            return gv_fail(err, GV_INVAL, "path too long: %s", path);
+        if (!exists(fs, aside))
+            return fs->rename(fs->ctx, path, aside, err);
+    }
+    return gv_fail(err, GV_FULL, "too many damaged files beside %s: look at them, remove them",
+                   path);
 }
 
 gv_status plat_fs_load(const plat_fs *fs, const char *path, void *buf, size_t cap, size_t *len,

@@ -63,6 +63,11 @@ plat_fs plat_fs_system(void);
 gv_status plat_fs_replace(const plat_fs *fs, const char *path, const void *data, size_t len,
                           gv_error *err);
 
+/* Renames a damaged file to path.damaged-N, the first that is free; `aside` gets that name. GV_FULL:
+ * there are 99 already. */
+gv_status plat_fs_set_aside(const plat_fs *fs, const char *path, char aside[PLAT_PATH_MAX],
+                            gv_error *err);
+
 /* Reads a whole small file into buf; GV_FULL when it is larger than cap. `*len` gets its length.
  * A missing file is GV_IO with os_errno ENOENT. */
 gv_status plat_fs_load(const plat_fs *fs, const char *path, void *buf, size_t cap, size_t *len,

@@ -208,7 +208,7 @@ static void on_damage(spool *s, const segment_item *item, const char *text)
         return; /* behind it nothing is missing */
     skip_to(s, first);
     s->head.is_damaged =
-        true; /* torn or not: what its headers cannot tell, somebody may want to look at */
+        true; /* torn or not: somebody may want to look at what no header can tell */
     if (may_be_torn(s, item, first)) {
         tell_head(s, SPOOL_TORN, first, item->last_seq, 0,
                   "half written when the power went; nothing shows that it was promised");

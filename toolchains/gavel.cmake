@@ -7,8 +7,9 @@
 #   gavel_embed(gavel_main ${CMAKE_SOURCE_DIR}/schemas/x.avsc schema_x)  -> #include "schema_x.h"
 #
 # LINKS takes a Gavel library by its bare name, wherever and whenever it is defined, a deps::
-# target (toolchains/deps.cmake), or anything else CMake links. Parts that need one of the host's
-# own libraries (mongoc, sqlite3, microhttpd, cmocka) start with if(NOT GAVEL_HOST_PARTS) return().
+# target (toolchains/deps.cmake), or anything else CMake links. Without GAVEL_HOST_PARTS, rooms of the
+# main host start with if(NOT GAVEL_HOST_PARTS) return(), and what links one of them, or one of the host's
+# own libraries, is left out.
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -89,10 +90,21 @@ function(gavel_link TARGET SCOPE)
     endforeach()
 endfunction()
 
+# Rooms and libraries of the main host.
+set(GAVEL_HOST_ONLY sink store deps::mongoc deps::sqlite3 deps::microhttpd)
+
+# Also returns from the function that calls it when the target is left out.
 macro(gavel_arguments)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;LINKS")
     if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
         message(FATAL_ERROR "${CMAKE_CURRENT_FUNCTION}(${ARGV}): expected NAME SOURCES files... LINKS libraries...")
+    endif()
+    if(NOT GAVEL_HOST_PARTS)
+        foreach(item ${arg_LINKS})
+            if(item IN_LIST GAVEL_HOST_ONLY)
+                return()
+            endif()
+        endforeach()
     endif()
 endmacro()
 
@@ -109,6 +121,9 @@ function(gavel_program NAME)
     target_link_libraries(${NAME} PRIVATE gavel_flags)
     gavel_link(${NAME} PRIVATE ${arg_LINKS})
     set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    if(CMAKE_CROSSCOMPILING) # what each library adds, for toolchains/size-report
+        target_link_options(${NAME} PRIVATE -Wl,-Map=${CMAKE_BINARY_DIR}/bin/${NAME}.map)
+    endif()
 endfunction()
 
 # Sanitizers stop at the first finding; a leak is one.
@@ -157,6 +172,9 @@ endfunction()
 
 # Puts the bytes of FILE into TARGET as `const char SYMBOL[]` and `const size_t SYMBOL_bytes`.
 function(gavel_embed TARGET FILE SYMBOL)
+    if(NOT TARGET ${TARGET})
+        return() # left out
+    endif()
     get_filename_component(file ${FILE} ABSOLUTE)
     file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR} ${file})
     set(dir ${CMAKE_BINARY_DIR}/embed/${TARGET})

@@ -1,7 +1,7 @@
 # How each library is built. Sourced by build-deps; one function per line of deps.lock, run in an
 # empty work directory with set -e. It finds its unpacked source in $src, installs include/ and
 # lib/*.a into $out and reaches what it depends on through $(built NAME). The target's parameters are
-# in $cc $ar $ranlib $cflags ... (targets/*.sh). The text of a function is part of its stamp: change
+# in $cc $ar $ranlib $cflags $kafka_tls ... (targets/*.sh). The text of a function is part of its stamp: change
 # one and it is rebuilt, with all that depend on it.
 
 depends_curl="zlib mbedtls"
@@ -126,16 +126,17 @@ build_openssl() {
 # for librdkafka.a. Its own cJSON (older than ours, the same names) is taken out, so that there is
 # one cJSON in a program and not whichever the linker meets first. An exported LIBS breaks configure.
 build_librdkafka() {
-    local dir include= lib= have
-    for dir in "$(built zlib)" "$(built lz4)" "$(built openssl)"; do
-        include+=" -I$dir/include" lib+=" -L$dir/lib"
+    local dep include= lib= have="WITH_LZ4_EXT WITH_ZLIB" ssl=--disable-ssl
+    [ -z "$kafka_tls" ] || ssl=--enable-ssl have+=" WITH_SSL WITH_SASL_SCRAM"
+    for dep in ${depends[librdkafka]}; do
+        include+=" -I$(built "$dep")/include" lib+=" -L$(built "$dep")/lib"
     done
     cp -a "$src/." .
     unset LIBS
     CC=$cc CXX=false AR=$ar RANLIB=$ranlib CFLAGS=$cflags CPPFLAGS=$include LDFLAGS=$lib \
-        PKG_CONFIG_LIBDIR=/nonexistent ./configure ${target_triplet:+--host=$target_triplet} \
+        PKG_CONFIG_LIBDIR=/nonexistent ./configure ${target_triplet:+--host=$target_triplet} "$ssl" \
         --disable-gssapi --disable-curl --disable-zstd --disable-c11threads --disable-debug-symbols
-    for have in WITH_LZ4_EXT WITH_SSL WITH_SASL_SCRAM WITH_ZLIB; do
+    for have in $have; do
         grep -q "#define $have 1" config.h || { echo "librdkafka: configured without $have"; return 1; }
     done
     make -C src -j"$jobs" librdkafka.a
@@ -143,4 +144,10 @@ build_librdkafka() {
     cp src/librdkafka.a "$out/lib"
     mkdir "$out/include/librdkafka"
     cp src/rdkafka.h src/rdkafka_mock.h "$out/include/librdkafka"
+}
+
+# For tests only.
+build_cmocka() {
+    cmake_configure "$src" -DUNIT_TESTING=OFF -DWITH_EXAMPLES=OFF
+    ninja install
 }

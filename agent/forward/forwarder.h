@@ -11,7 +11,7 @@
  * What is held can be taken back: after forwarder_recall() nothing of it is with the broker, and
  * forwarder_withdraw() hands out what the caller wants elsewhere.
  *
- * Order:     as submitted, for each kind; a record that is sent again may come after later ones.
+ * Order:     as submitted, for each schema of a kind; a record that is sent again may come after later ones.
  * Ownership: the configuration's pointers are borrowed until forwarder_close().
  * Memory:    handed-in batches only; no copy of a record. What librdkafka holds is capped by
  *            forwarder_config.kafka.

@@ -44,7 +44,7 @@ void forwarder_refuse(forwarder *f, batch *b, size_t offset, const char *reason)
 /* --- send.c --- */
 
 bool send_is_over(const batch *b); /* nothing of it is left to be handed to the producer */
-/* In order; a batch without its schema id holds up its own kind only. */
+/* In order; a batch without its schema id holds up only those of its schema. */
 void send_all(forwarder *f);
 
 #endif

@@ -94,14 +94,12 @@ bool send_is_over(const batch *b)
 
 void send_all(forwarder *f)
 {
-    bool blocked[BATCH_KINDS] = { false };
-
     for (batch *b = f->first; b; b = b->next) {
         uint32_t id = 0;
 
         if ((b->send_state & SEND_ALONE) && b->in_flight)
             return;
-        if (send_is_over(b) || blocked[b->kind])
+        if (send_is_over(b))
             continue;
         if (b->send_state & SEND_AGAIN) {
             if (b->in_flight)
@@ -111,10 +109,8 @@ void send_all(forwarder *f)
             b->send_state = (uint8_t)(b->send_state & ~SEND_AGAIN);
         }
         if (b->fingerprint && f->events.schema_id(f->events.ctx, f->config.topics[b->kind],
-                                                  b->fingerprint, &id) != GV_OK) {
-            blocked[b->kind] = true;
+                                                  b->fingerprint, &id) != GV_OK)
             continue;
-        }
         if (send_batch(f, b, b->fingerprint ? &id : NULL) != GV_OK)
             return;
     }

@@ -19,6 +19,7 @@ static uint64_t tick_all(agent *a)
     do {
         due_ms = http_tick(a->http);
         due_ms = earlier(due_ms, registry_tick(a->registry));
+        due_ms = earlier(due_ms, schema_shelf_tick(a->shelf));
         due_ms = earlier(due_ms, forwarder_tick(a->forwarder));
         due_ms = earlier(due_ms, source_tick(a->source));
         due_ms = earlier(due_ms, http_tick(a->http)); /* of what the others have started */

@@ -7,7 +7,7 @@
 #include "agent/main/cli.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
-#include "agent/registry/registry.h"
+#include "agent/registry/schema_shelf.h"
 #include "agent/source/source.h"
 #include "board/health.h"
 #include "board/led.h"
@@ -21,13 +21,15 @@ typedef struct {
     cli_topics topics;
     kafka_property *properties;
     source_list lists[CONFIG_SOURCES_MAX];
-    registry_schema schemas[2];
+    registry_schema schemas[SHELF_CURRENT_MAX];
     char cursor_dir[PLAT_PATH_MAX];
     char cache_path[PLAT_PATH_MAX];
+    char shelf_dir[PLAT_PATH_MAX];
     char spool_dir[PLAT_PATH_MAX];
     fs_count written; /* by all that is kept on disk, which goes through fs */
     plat_fs fs;
     http_client *http;
+    schema_shelf *shelf;
     registry *registry;
     pipeline *pipeline;
     forwarder *forwarder;

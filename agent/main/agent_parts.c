@@ -21,7 +21,8 @@ static gv_status name_things(agent *a, gv_error *err)
     if (status != GV_OK)
         return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
-        snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX)
+        snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX ||
+        snprintf(a->shelf_dir, PLAT_PATH_MAX, "%s/schemas", c->state_dir) >= PLAT_PATH_MAX)
         return gv_fail(err, GV_INVAL, "state_dir is too long");
     status = cli_spool_dir(c, a->spool_dir, err);
     if (status != GV_OK)
@@ -135,17 +136,38 @@ static gv_status open_http(agent *a, gv_error *err)
     return a->http ? GV_OK : GV_FULL;
 }
 
+/* A spool that cannot be opened may hold batches in older schemas, too. */
+static gv_status open_shelf(agent *a, gv_error *err)
+{
+    static const char *const names[SHELF_CURRENT_MAX] = { "auctions", "rejects" };
+    const spool_state *held = outlet_spool(a->outlet);
+    const schema_shelf_config config = { .fs = &a->fs,
+                                         .clock = a->setup.clock,
+                                         .dir = a->shelf_dir,
+                                         .names = names,
+                                         .current = a->schemas,
+                                         .count = SHELF_CURRENT_MAX,
+                                         .waiting = !held || held->batches > 0 };
+    return schema_shelf_open(&config, &a->shelf, err);
+}
+
+/* After the outlet, which knows whether anything waits in the spool. */
 static gv_status open_registry(agent *a, gv_error *err)
 {
     const char *const texts[] = { schema_auction, schema_reject };
+    size_t count;
     for (int kind = BATCH_AUCTIONS; kind <= BATCH_REJECTS; kind++)
         a->schemas[kind] =
             (registry_schema){ pipeline_fingerprint(a->pipeline, (batch_kind)kind), texts[kind],
                                pipeline_record_name(a->pipeline, (batch_kind)kind),
-                               a->topics.names[kind] };
+                               a->topics.names[kind], NULL };
+    gv_status st = open_shelf(a, err);
+    if (st != GV_OK)
+        return st;
+    const registry_schema *schemas = schema_shelf_list(a->shelf, &count);
     registry_config config = cli_registry_config(a->config);
     config.cache_path = a->cache_path;
-    return registry_open(&config, a->http, &a->fs, a->setup.clock, a->schemas, 2, ignore_id, a,
+    return registry_open(&config, a->http, &a->fs, a->setup.clock, schemas, count, ignore_id, a,
                          &a->registry, err);
 }
 
@@ -181,6 +203,7 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
     size_t spool_bytes = outlet_memory_bytes(&spooling, batches);
     if (spool_bytes == SIZE_MAX)
         return gv_fail(err, GV_INVAL, "spool.segment_kib and memory.batch_kib do not fit together");
+    spool_bytes += schema_shelf_memory_bytes();
     return budget_divide((size_t)c->memory_budget_kib * 1024, (unsigned)c->api_max_transfers,
                          source_memory_bytes(source_settings), spool_bytes, &a->budget, err);
 }
@@ -217,11 +240,11 @@ gv_status agent_open_parts(agent *a, gv_error *err)
     if (st == GV_OK)
         st = open_http(a, err);
     if (st == GV_OK)
-        st = open_registry(a, err);
-    if (st == GV_OK)
         st = open_forwarder(a, err);
     if (st == GV_OK)
         st = open_outlet(a, err);
+    if (st == GV_OK)
+        st = open_registry(a, err);
     if (st == GV_OK) {
         const source_events events = pipeline_source_events(a->pipeline);
         st = source_open(&source_settings, a->http, &a->fs, a->setup.clock, &events, &a->source,
@@ -241,6 +264,7 @@ void agent_close_parts(agent *a)
     outlet_close(a->outlet);
     source_close(a->source);
     registry_close(a->registry);
+    schema_shelf_close(a->shelf);
     http_close(a->http);
     pipeline_close(a->pipeline);
     free(a->properties);

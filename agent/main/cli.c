@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PROBLEM_MAX 1024
+
 static void report(void *ctx, bool warning, const char *text)
 {
     (void)ctx;
@@ -20,6 +22,26 @@ static void log_report(void *ctx, bool warning, const char *text)
     (void)ctx;
     GV_LOG(warning ? GV_LOG_WARN : GV_LOG_ERROR, gv_kmsg("configuration"),
            gv_kstr("problem", text));
+}
+
+/* What only librdkafka can tell: its properties, and what it was built with. */
+static bool check_kafka(const char *path, const gv_config *config, config_report_fn *report_fn)
+{
+    char text[PROBLEM_MAX];
+    gv_error err = { 0, "" };
+    kafka_property *properties = calloc(config->kafka_properties.count + 1, sizeof *properties);
+    if (!properties) {
+        report_fn(NULL, false, "no memory for kafka.properties");
+        return false;
+    }
+    kafka_config kafka = cli_kafka_config(config, NULL, properties);
+    bool is_good = kafka_config_check(&kafka, &err) == GV_OK;
+    free(properties);
+    if (!is_good) {
+        snprintf(text, sizeof text, "%s: %s", path, err.text);
+        report_fn(NULL, false, text);
+    }
+    return is_good;
 }
 
 void cli_apply_profile(gv_config *config, const plat_fs *fs)
@@ -46,7 +68,8 @@ static cli_config *load(const char *path, config_program program, config_report_
         return NULL;
     }
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
-    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK) {
+    if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK &&
+        check_kafka(path, &c->config, report_fn)) {
         if (program & CONFIG_AGENT)
             cli_apply_profile(&c->config, &fs);
         return c;
@@ -166,7 +189,7 @@ void cli_print_version(const char *program)
     http_versions(text, sizeof text);
     printf("%s\n", text);
     kafka_versions(text, sizeof text);
-    printf("%s, OpenSSL %s\n", text, GAVEL_DEP_OPENSSL);
+    printf("%s\n", text);
     printf("cJSON %s, jansson %s, avro-c %s, lz4 %s\n", config_json_version(), GAVEL_DEP_JANSSON,
            GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4);
 }

@@ -52,6 +52,10 @@ typedef struct {
     uint32_t delivery_timeout_ms;
 } kafka_config;
 
+/* GV_INVAL says what is wrong with the settings, or what they ask of this build that it was built
+ * without. Connects to nothing. */
+gv_status kafka_config_check(const kafka_config *config, gv_error *err);
+
 /* --- producer --------------------------------------------------------------------------------- */
 typedef struct kafka_producer kafka_producer;
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* Properties that would break a promise, and why they are refused. */
@@ -62,6 +63,32 @@ gv_status kafka_conf_set_int(rd_kafka_conf_t *conf, const char *name, uint64_t v
     return kafka_conf_set(conf, name, text, err);
 }
 
+/* Asked of librdkafka itself: its build decides, not ours. */
+static bool has_feature(const rd_kafka_conf_t *conf, const char *feature)
+{
+    char have[512] = ",";
+    char wanted[32];
+    size_t size = sizeof have - 2;
+
+    if (rd_kafka_conf_get(conf, "builtin.features", have + 1, &size) != RD_KAFKA_CONF_OK)
+        return false;
+    strcat(have, ",");
+    snprintf(wanted, sizeof wanted, ",%s,", feature);
+    return strstr(have, wanted) != NULL;
+}
+
+/* The small build for boards has no OpenSSL: neither TLS to brokers, nor SCRAM. `what` needs it. */
+static gv_status require(const rd_kafka_conf_t *conf, const char *feature, const char *what,
+                         gv_error *err)
+{
+    if (has_feature(conf, feature))
+        return GV_OK;
+    return gv_fail(err, GV_INVAL,
+                   "%s: this build of gavel has no TLS and no SCRAM for Kafka: install the package "
+                   "gavel-tls in its place (toolchains/build TARGET --tls makes such a build)",
+                   what);
+}
+
 gv_status kafka_conf_pass_through(rd_kafka_conf_t *conf, const kafka_config *config, gv_error *err)
 {
     for (size_t i = 0; i < config->property_count; i++) {
@@ -71,6 +98,9 @@ gv_status kafka_conf_pass_through(rd_kafka_conf_t *conf, const kafka_config *con
             if (strcmp(property->name, refused[k].name) == 0)
                 return gv_fail(err, GV_INVAL, "Kafka property %s cannot be set: %s", property->name,
                                refused[k].why);
+        if (strncmp(property->name, "ssl.", 4) == 0 &&
+            require(conf, "ssl", property->name, err) != GV_OK)
+            return GV_INVAL;
         if (kafka_conf_set(conf, property->name, property->value, err) != GV_OK)
             return GV_INVAL;
     }
@@ -105,15 +135,21 @@ static gv_status set_security(rd_kafka_conf_t *conf, const kafka_config *config,
     static const char *const protocols[] = { "plaintext", "ssl", "sasl_plaintext", "sasl_ssl" };
     bool is_sasl = config->security == KAFKA_SASL_PLAINTEXT || config->security == KAFKA_SASL_SSL;
     bool is_tls = config->security == KAFKA_SSL || config->security == KAFKA_SASL_SSL;
-    gv_status status = kafka_conf_set(conf, "security.protocol", protocols[config->security], err);
+    const char *mechanism = config->sasl_mechanism ? config->sasl_mechanism : "PLAIN";
+    gv_status status = GV_OK;
 
+    if (is_tls)
+        status = require(conf, "ssl", "kafka.security", err);
+    if (status == GV_OK && is_sasl && strncasecmp(mechanism, "scram", 5) == 0)
+        status = require(conf, "sasl_scram", "kafka.sasl_mechanism", err);
+    if (status == GV_OK)
+        status = kafka_conf_set(conf, "security.protocol", protocols[config->security], err);
     if (status == GV_OK && is_sasl && !config->username)
         status = gv_fail(err, GV_INVAL, "kafka.security asks for a user: set kafka.username");
     if (status == GV_OK && is_sasl && !config->password)
         status = gv_fail(err, GV_INVAL, "kafka.security asks for a user: set kafka.password");
     if (status == GV_OK && is_sasl)
-        status =
-            set_mechanism(conf, config->sasl_mechanism ? config->sasl_mechanism : "PLAIN", err);
+        status = set_mechanism(conf, mechanism, err);
     if (status == GV_OK && is_sasl)
         status = kafka_conf_set(conf, "sasl.username", config->username, err);
     if (status == GV_OK && is_sasl)
@@ -165,7 +201,22 @@ gv_status kafka_conf_fail(const char *client, const char *why, gv_error *err)
                    strstr(why, "ssl.ca") ? ": are there PEM certificates in kafka.ca_file?" : "");
 }
 
+gv_status kafka_config_check(const kafka_config *config, gv_error *err)
+{
+    rd_kafka_conf_t *conf = kafka_conf_new(config, NULL, err);
+    gv_status status = conf ? kafka_conf_pass_through(conf, config, err) : GV_INVAL;
+
+    if (conf)
+        rd_kafka_conf_destroy(conf);
+    return status;
+}
+
 void kafka_versions(char *text, size_t cap)
 {
-    snprintf(text, cap, "librdkafka %s", rd_kafka_version_str());
+#ifdef GAVEL_DEP_OPENSSL
+    static const char tls[] = "OpenSSL " GAVEL_DEP_OPENSSL;
+#else
+    static const char tls[] = "without TLS and SCRAM";
+#endif
+    snprintf(text, cap, "librdkafka %s, %s", rd_kafka_version_str(), tls);
 }

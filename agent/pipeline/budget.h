@@ -16,7 +16,7 @@ typedef struct {
     size_t http;     /* transfers with their TLS sessions */
     size_t kafka;    /* librdkafka: records under way and their bookkeeping */
     size_t source;   /* feeds */
-    size_t spool;    /* one batch, packed; the same whatever waits on disk */
+    size_t spool;    /* one batch, packed, and texts of schemas; the same whatever waits on disk */
     size_t pipeline; /* what is left: batches, transcoders */
     size_t kafka_queue_bytes;
     uint32_t kafka_queue_records;

@@ -4,38 +4,19 @@
 #include "platform/log.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-static bool exists(const plat_fs *fs, const char *path)
-{
-    int file;
-    gv_error err = { 0 };
-    if (fs->open(fs->ctx, path, PLAT_READ, &file, &err) == GV_OK) {
-        fs->close(fs->ctx, file);
-        return true;
-    }
-    return err.os_errno != ENOENT;
-}
 
 static void set_aside(const plat_fs *fs, const char *path, const char *why)
 {
     char name[PLAT_PATH_MAX];
     gv_error err = { 0 };
-    for (int n = 1; n < 100; n++) {
-        if (snprintf(name, sizeof name, "%s.damaged-%d", path, n) >= (int)sizeof name)
-            break;
-        if (exists(fs, name))
-            continue;
-        if (fs->rename(fs->ctx, path, name, &err) != GV_OK)
-            break;
+    if (plat_fs_set_aside(fs, path, name, &err) == GV_OK)
         GV_LOG(GV_LOG_WARN,
                gv_kmsg("damaged cache of schema ids set aside; the ids are asked again"),
                gv_kstr("file", name), gv_kstr("reason", why));
-        return;
-    }
-    GV_LOG(GV_LOG_WARN, gv_kmsg("damaged cache of schema ids cannot be set aside"),
-           gv_kstr("file", path), gv_kstr("reason", err.text));
+    else
+        GV_LOG(GV_LOG_WARN, gv_kmsg("damaged cache of schema ids cannot be set aside"),
+               gv_kstr("file", path), gv_kstr("reason", err.text));
 }
 
 static void origin_of(const char *url, char out[CACHE_ORIGIN_MAX])

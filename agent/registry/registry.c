@@ -15,6 +15,7 @@
 
 #define REPLY_MAX_BYTES  65536
 #define SCHEMA_MAX_BYTES 262144
+#define OWN_SUFFIX_BYTES 17 /* ".<fingerprint>" */
 
 typedef enum { LOOK_UP, CHECK, REGISTER } step;
 
@@ -22,9 +23,10 @@ typedef enum { LOOK_UP, CHECK, REGISTER } step;
 typedef struct {
     const registry_schema *schema;
     char subject[CACHE_SUBJECT_MAX];
-    bool known;     /* an id is in the cache, perhaps from an earlier run */
-    bool confirmed; /* and the registry gave it in this run */
-    bool refused;   /* the registry answered, and a person must act: waits by itself */
+    size_t common_len; /* of the subject that all versions share; what follows makes it its own */
+    bool known;        /* an id is in the cache, perhaps from an earlier run */
+    bool confirmed;    /* and the registry gave it in this run */
+    bool refused;      /* the registry answered, and a person must act: waits by itself */
     uint64_t due_ms;
     char words[320]; /* what is in the way; "" nothing yet */
 } item;
@@ -97,6 +99,11 @@ static void complain(item *it, const char *words)
            gv_kmsg(it->known ? "schema id not confirmed, the known one stays in use"
                              : "schema id not known"),
            gv_kstr("subject", it->subject), gv_kstr("reason", it->words));
+    if (it->schema->file && it->refused && !it->known)
+        GV_LOG(GV_LOG_ERROR,
+               gv_kmsg("spooled records wait for this older schema, and are kept: register the "
+                       "file's text under the subject"),
+               gv_kstr("file", it->schema->file), gv_kstr("subject", it->subject));
 }
 
 /* --- the cache file ---------------------------------------------------------------------------- */
@@ -147,6 +154,17 @@ static void go(registry *r, item *it, step next)
     else
         snprintf(path, sizeof path, "/subjects/%s/versions", it->subject);
     call_start(&r->ask, "POST", path, body, on_answer);
+}
+
+static void use_common_subject(item *it)
+{
+    it->subject[it->common_len] = '\0';
+}
+
+static void use_own_subject(item *it)
+{
+    snprintf(it->subject + it->common_len, OWN_SUFFIX_BYTES + 1, ".%016" PRIx64,
+             it->schema->fingerprint);
 }
 
 /* Those that waited because nobody answered need not wait any longer. */
@@ -228,7 +246,10 @@ static void refused_with(registry *r, item *it, int http_status, gv_span body)
 
 static void not_registered(registry *r, item *it)
 {
-    if (r->config.may_register)
+    if (it->schema->file && !it->subject[it->common_len]) {
+        use_own_subject(it);
+        go(r, it, LOOK_UP);
+    } else if (r->config.may_register)
         go(r, it, CHECK);
     else
         refused(r, it,
@@ -292,7 +313,8 @@ static gv_status make_subject(char out[CACHE_SUBJECT_MAX], registry_strategy str
             : strategy == REGISTRY_RECORD_NAME
                 ? snprintf(out, CACHE_SUBJECT_MAX, "%s", schema->record_name)
                 : snprintf(out, CACHE_SUBJECT_MAX, "%s-%s", schema->topic, schema->record_name);
-    if (n < 0 || n >= CACHE_SUBJECT_MAX || !cache_subject_valid(out))
+    if (n < 0 || n >= CACHE_SUBJECT_MAX - (schema->file ? OWN_SUFFIX_BYTES : 0) ||
+        !cache_subject_valid(out))
         return gv_fail(err, GV_INVAL,
                        "\"%.100s\" cannot be a subject: only letters, digits, '.', '_' and '-'",
                        out);
@@ -328,13 +350,26 @@ static void set_call(registry *r, registry_call *call, http_client *http, size_t
     call->retry_ms = UINT64_MAX;
 }
 
+/* Whether an id for it is on disk, under either subject. */
+static void find_known(registry *r, item *it)
+{
+    it->common_len = strlen(it->subject);
+    it->known = cache_find(&r->cache, it->schema->fingerprint, it->subject) != NULL;
+    if (it->known || !it->schema->file)
+        return;
+    use_own_subject(it);
+    it->known = cache_find(&r->cache, it->schema->fingerprint, it->subject) != NULL;
+    if (!it->known)
+        use_common_subject(it);
+}
+
 /* Entries of the cache that none of our schemas needs give way only here, and only for want of
  * room: a schema of ours must always fit. */
 static void make_room(registry *r)
 {
     size_t missing = 0;
     for (size_t i = 0; i < r->count; i++)
-        missing += !r->items[i].known;
+        missing += !r->items[i].known || r->items[i].schema->file;
     for (size_t i = 0; i < r->cache.count && r->cache.count + missing > CACHE_ENTRIES;) {
         bool ours = false;
         for (size_t k = 0; k < r->count; k++)
@@ -376,7 +411,8 @@ gv_status registry_open(const registry_config *config, http_client *http, const 
         item *it = &r->items[i];
         it->schema = &schemas[i];
         status = make_subject(it->subject, config->strategy, it->schema, err);
-        it->known = cache_find(&r->cache, it->schema->fingerprint, it->subject) != NULL;
+        if (status == GV_OK)
+            find_known(r, it);
     }
     if (status != GV_OK) {
         registry_close(r);
@@ -418,7 +454,7 @@ gv_status registry_id(const registry *r, const char *topic, uint64_t fingerprint
         if (it->schema->fingerprint != fingerprint || strcmp(it->schema->topic, topic) != 0)
             continue;
         found = cache_find(&r->cache, fingerprint, it->subject);
-        if (!found)
+        if (!found && !it->schema->file)
             return GV_AGAIN;
     }
     for (size_t i = 0; i < r->cache.count && !found; i++)
@@ -446,6 +482,8 @@ static uint64_t ask_next(registry *r)
         return UINT64_MAX;
     if (next->due_ms > now)
         return next->due_ms;
+    if (!next->known) /* somebody may have registered an older one under either subject */
+        use_common_subject(next);
     go(r, next, LOOK_UP);
     return now;
 }

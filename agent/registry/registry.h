@@ -6,6 +6,10 @@
  * registry_id() answers GV_AGAIN until it is back. Ids from disk are used at once and confirmed when
  * the registry answers; a registry that was made anew gives new ones, and that is logged. A cache of
  * another registry (no address in common with the configured ones) is not used.
+ * An older schema, of which records still wait, is looked up among all versions of its subject. One that
+ * was never registered is too late for that subject: there it would become the latest version, or be
+ * refused as incompatible with a newer one. So it gets a subject of its own, <subject>.<fingerprint>,
+ * where nothing is in its way; readers find a schema by its id alone.
  * For the sink: registry_fetch() brings the schema text of an id.
  *
  * Calls:     the callbacks come from registry_tick(), http_tick() or plat_loop_wait(), never from
@@ -47,6 +51,9 @@ typedef struct {
     const char *text;        /* the .avsc */
     const char *record_name; /* full name */
     const char *topic;
+    /* NULL: one that is written now. Else the file that keeps this text: an older schema, in which
+     * records still wait. */
+    const char *file;
 } registry_schema;
 
 typedef struct registry registry;

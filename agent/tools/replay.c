@@ -110,7 +110,7 @@ static gv_status open_registry(replay *r, gv_error *err)
     for (int i = 0; i < SCAN_SCHEMAS; i++)
         r->schemas[i] = (registry_schema){
             r->scan.schemas[i].fingerprint, r->scan.texts[i], r->scan.schemas[i].root->full_name,
-            r->topics.names[i == SCAN_AUCTION ? BATCH_AUCTIONS : BATCH_REJECTS]
+            r->topics.names[i == SCAN_AUCTION ? BATCH_AUCTIONS : BATCH_REJECTS], NULL
         };
     return registry_open(&config, r->http, &r->scan.fs, &r->scan.clock, r->schemas, SCAN_SCHEMAS,
                          on_id, r, &r->registry, err);

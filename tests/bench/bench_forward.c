@@ -306,13 +306,13 @@ static void parse(int argc, char **argv)
         else if (strcmp(argv[i - 1], "--records") == 0)
             options.records = strtoull(value, NULL, 10);
         else if (strcmp(argv[i - 1], "--queue-kib") == 0)
-            options.queue_kib = strtoull(value, NULL, 10);
+            options.queue_kib = strtoul(value, NULL, 10);
         else if (strcmp(argv[i - 1], "--queue-records") == 0)
             options.queue_records = (uint32_t)strtoul(value, NULL, 10);
         else if (strcmp(argv[i - 1], "--rtt-ms") == 0)
             options.rtt_ms = (int)strtol(value, NULL, 10);
         else if (strcmp(argv[i - 1], "--batches") == 0)
-            options.batches = strtoull(value, NULL, 10);
+            options.batches = strtoul(value, NULL, 10);
         else
             die("see the comment at the top of bench_forward.c for its arguments");
     }

@@ -42,7 +42,7 @@ static gv_status on_data(void *ctx, gv_span data, size_t *taken, gv_error *err)
     (void)err;
     size_t n = data.len;
     if (d->pausing && n > BATCH_BYTES - d->batch_bytes)
-        n = BATCH_BYTES - d->batch_bytes;
+        n = (size_t)(BATCH_BYTES - d->batch_bytes);
     d->bytes += n;
     d->batch_bytes += n;
     *taken = n;

@@ -1,12 +1,13 @@
 /* gavel-spool-maker - makes a spool as an agent leaves it that had no broker, without an agent.
  *
- * usage: gavel-spool-maker DIR SNAPSHOTS RECORDS [ack=N] [thin=N] [body=TEXT] [unknown]
+ * usage: gavel-spool-maker DIR SNAPSHOTS RECORDS [ack=N] [thin=N] [body=TEXT] [unknown] [schema=FILE]
  *   Snapshots of eu/604, an hour apart from 2014-07-01T00:30:01Z on, of RECORDS auctions and one
  *   reject each; each ends with its ledger entry, but for the last one.
  *   ack      reads and acknowledges the first N batches
  *   thin     gives N snapshots up, with gap entries
  *   body     one more batch of one auction whose body is TEXT, which is none
  *   unknown  one more batch of one record of a schema that nobody knows
+ *   schema   auctions are written in this schema instead of today's
  * Auction ids are 1000000 * snapshot + i; buyout is 9007199254740993 + i, which no double can hold.
  */
 #include "agent/codec/batch.h"
@@ -230,6 +231,19 @@ static void put_snapshots(maker *m, unsigned snapshots, unsigned records)
     }
 }
 
+static void open_codec(maker *m, int argc, char **argv)
+{
+    const char *path = GAVEL_SOURCE_DIR "/schemas/auction.avsc";
+    size_t len;
+
+    for (int i = 4; i < argc; i++)
+        if (strncmp(argv[i], "schema=", 7) == 0)
+            path = argv[i] + 7;
+    char *text = load_file(path, &len);
+    codec_open(&m->codec, text, true);
+    free(text);
+}
+
 int main(int argc, char **argv)
 {
     static maker m;
@@ -240,7 +254,7 @@ int main(int argc, char **argv)
 
     if (argc < 4)
         return 2;
-    codec_open_auction(&m.codec, GAVEL_SOURCE_DIR);
+    open_codec(&m, argc, argv);
     memcpy(m.values, m.codec.values, sizeof m.values);
     m.codec.values = m.values;
     m.batch.bytes = gv_buf_of(m.room, sizeof m.room);

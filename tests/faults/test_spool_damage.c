@@ -45,7 +45,7 @@ static int setup(void **state)
         return -1;
     disk_double_look(good.disk, FIRST, &content);
     for (uint32_t i = 0; i < COUNT; i++) {
-        if (spool_header_get(gv_span_of(content.data + at, content.len - at), &h) !=
+        if (spool_header_get(gv_span_of(content.data + at, (size_t)(content.len - at)), &h) !=
             SPOOL_HEADER_OK)
             return -1;
         places[i] = (place){ at, spool_batch_bytes(&h), h.header_bytes + h.stored_bytes };
@@ -116,7 +116,8 @@ static void one_flipped_bit_costs_one_batch(void **state)
                 assert_true(disk_double_look(good.disk, FIRST, &before) &&
                             disk_double_look(w.disk, ASIDE, &after));
                 assert_int_equal(before.len, after.len);
-                assert_memory_equal(before.data + places[i].at, after.data + places[i].at, at);
+                assert_memory_equal(before.data + places[i].at, after.data + places[i].at,
+                                    (size_t)at);
             }
             flips++;
         }
@@ -134,7 +135,7 @@ static void shorter_file_costs_what_is_cut_off(void **state)
         unsigned lost = 0, kept = 0;
         world_say("the file ends after %llu bytes", (unsigned long long)len);
         world_branch(&w, &good);
-        disk_double_put(w.disk, FIRST, content.data, len);
+        disk_double_put(w.disk, FIRST, content.data, (size_t)len);
         for (uint32_t i = 0; i < COUNT; i++)
             if (places[i].at + places[i].bytes > len)
                 lost |= 1u << i;

@@ -97,6 +97,10 @@ void world_check(spool_world *w);
 /* What may have been asked of it so far is over: all that is promised must come out now. */
 void world_drain(spool_world *w);
 
+/* What q and u do. */
+void world_damage_first(spool_world *w);
+void world_spoil_first(spool_world *w);
+
 gv_span world_payload(uint32_t number);
 spool_meta world_meta(const spool_world *w, uint32_t number);
 

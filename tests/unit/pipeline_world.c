@@ -262,7 +262,7 @@ void world_acknowledge_all(schedule_random *chance)
 {
     world_settle();
     for (size_t held; (held = forwarder_double_held(w.forwarder)) > 0; world_settle())
-        forwarder_double_release(w.forwarder, schedule_below(chance, held), 0);
+        forwarder_double_release(w.forwarder, (size_t)schedule_below(chance, held), 0);
 }
 
 const source_counts *world_counts(void)

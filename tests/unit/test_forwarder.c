@@ -10,12 +10,13 @@
 
 #include <cmocka.h>
 
-#define RAW         "auctions.raw"
-#define FINGERPRINT 0x1122334455667788u
-#define SCHEMA_ID   77u
-#define BODY_BYTES  65u
-#define BATCH_BYTES (128u * 1024)
-#define MOST        20000u
+#define RAW             "auctions.raw"
+#define FINGERPRINT     0x1122334455667788u
+#define OLD_FINGERPRINT 17u
+#define SCHEMA_ID       77u
+#define BODY_BYTES      65u
+#define BATCH_BYTES     (128u * 1024)
+#define MOST            20000u
 
 /* --- one forwarder with all around it ---------------------------------------------------------- */
 typedef struct {
@@ -25,6 +26,7 @@ typedef struct {
     forwarder *f;
     forwarder_config config;
     bool id_known;
+    bool old_id_known;
     size_t done;
     uint32_t refused;
     batch *batches[64];
@@ -37,9 +39,9 @@ static gv_status schema_id(void *ctx, const char *topic, uint64_t fingerprint, u
     rig *r = ctx;
 
     assert_true(topic != NULL);
-    assert_true(fingerprint == FINGERPRINT);
+    assert_true(fingerprint == FINGERPRINT || fingerprint == OLD_FINGERPRINT);
     *id = SCHEMA_ID;
-    return r->id_known ? GV_OK : GV_AGAIN;
+    return (fingerprint == FINGERPRINT ? r->id_known : r->old_id_known) ? GV_OK : GV_AGAIN;
 }
 
 static void done(void *ctx, batch *b, uint32_t refused)
@@ -229,6 +231,26 @@ static void batch_without_schema_id_waits_while_other_kinds_go_on(void **state)
     r.id_known = true;
     RUN_UNTIL(&r, r.done == 3);
     r.next_key = auctions;
+    expect_all(&r, 1, true);
+    rig_stop(&r);
+}
+
+static void batch_in_an_older_schema_without_id_holds_up_no_newer_one(void **state)
+{
+    rig r = rig_start(1);
+
+    (void)state;
+    kafka_mock_topic(&r.mock, RAW, 1);
+    rig_open(&r);
+    batch *old = make_batch(&r, BATCH_AUCTIONS, 10);
+    old->fingerprint = OLD_FINGERPRINT;
+    forwarder_submit(r.f, old);
+    forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 10));
+    RUN_UNTIL(&r, r.done == 1);
+    assert_int_equal(forwarder_state(r.f)->batches_waiting, 1);
+    assert_int_equal(old->acked, 0);
+    r.old_id_known = true;
+    RUN_UNTIL(&r, r.done == 2);
     expect_all(&r, 1, true);
     rig_stop(&r);
 }
@@ -567,6 +589,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_record_arrives_once_with_key_framing_and_time),
         cmocka_unit_test(batch_without_schema_id_waits_while_other_kinds_go_on),
+        cmocka_unit_test(batch_in_an_older_schema_without_id_holds_up_no_newer_one),
         cmocka_unit_test(ledger_entry_has_the_snapshot_as_key_and_no_prefix),
         cmocka_unit_test(queue_smaller_than_a_batch_is_no_obstacle),
         cmocka_unit_test(broker_away_at_start_and_in_between_loses_and_reorders_nothing),

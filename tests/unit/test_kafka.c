@@ -1,5 +1,6 @@
 /* The Kafka adapter: settings, words, producer and topics, against librdkafka's mock brokers. */
 #include "agent/net/kafka_internal.h"
+#include "gavel_version.h"
 #include "platform/clock.h"
 #include "tests/doubles/kafka_mock.h"
 
@@ -14,6 +15,12 @@
 #define REPORTS  64
 #define DEADLINE 30000
 #define ASK_MS   2000
+
+#ifdef GAVEL_DEP_OPENSSL
+#define BEST_SECURITY KAFKA_SSL
+#else
+#define BEST_SECURITY KAFKA_PLAINTEXT
+#endif
 
 /* --- settings ------------------------------------------------------------------------------------ */
 static const kafka_producer_events no_events;
@@ -70,7 +77,7 @@ static void wrong_property_is_named_and_a_secret_is_not_repeated(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         const kafka_config config = { .brokers = "localhost:1",
                                       .queue_bytes = 65536,
-                                      .security = KAFKA_SSL,
+                                      .security = BEST_SECURITY,
                                       .properties = &wrong[i].property,
                                       .property_count = 1 };
 
@@ -104,12 +111,64 @@ static void user_without_name_or_password_is_asked_for(void **state)
     config.username = "u";
     expect_refusal(&config, (const char *[]){ "kafka.password", NULL }, NULL);
     config.password = "hunter2";
-    config.sasl_mechanism = "scram-md5";
+    config.sasl_mechanism = "plain-text";
+    expect_refusal(&config, (const char *[]){ "PLAIN-TEXT", NULL }, "hunter2");
+}
+
+#ifdef GAVEL_DEP_OPENSSL
+static void what_tls_and_scram_lack_is_named(void **state)
+{
+    kafka_config config = { .brokers = "localhost:1",
+                            .queue_bytes = 65536,
+                            .security = KAFKA_SASL_SSL,
+                            .username = "u",
+                            .password = "hunter2",
+                            .sasl_mechanism = "scram-md5" };
+
+    (void)state;
     expect_refusal(&config, (const char *[]){ "SCRAM-MD5", NULL }, "hunter2");
     config.sasl_mechanism = "scram-sha-256";
-    config.security = KAFKA_SASL_SSL;
     config.ca_file = "/does/not/exist.pem";
     expect_refusal(&config, (const char *[]){ "/does/not/exist.pem", NULL }, "hunter2");
+}
+#else
+static void what_this_build_lacks_is_refused_with_the_package_that_has_it(void **state)
+{
+    kafka_config config = { .brokers = "localhost:1",
+                            .queue_bytes = 65536,
+                            .security = KAFKA_SSL,
+                            .username = "u",
+                            .password = "hunter2" };
+
+    (void)state;
+    expect_refusal(&config, (const char *[]){ "kafka.security", "TLS", "gavel-tls", NULL }, NULL);
+    config.security = KAFKA_SASL_PLAINTEXT;
+    config.sasl_mechanism = "SCRAM-SHA-256";
+    expect_refusal(&config, (const char *[]){ "kafka.sasl_mechanism", "SCRAM", "gavel-tls", NULL },
+                   "hunter2");
+    config.security = KAFKA_PLAINTEXT;
+    config.properties = &(kafka_property){ "ssl.ca.location", "/etc/ssl/certs" };
+    config.property_count = 1;
+    expect_refusal(&config, (const char *[]){ "ssl.ca.location", "gavel-tls", NULL }, NULL);
+}
+#endif
+
+static void settings_are_checked_without_a_connection(void **state)
+{
+    const kafka_property property = { "linger.sm", "1" };
+    kafka_config config = { .brokers = "localhost:1",
+                            .queue_bytes = 65536,
+                            .security = KAFKA_SASL_PLAINTEXT,
+                            .username = "u",
+                            .password = "p" };
+    gv_error err = { 0, "" };
+
+    (void)state;
+    assert_int_equal(kafka_config_check(&config, &err), GV_OK);
+    config.properties = &property;
+    config.property_count = 1;
+    assert_int_equal(kafka_config_check(&config, &err), GV_INVAL);
+    assert_non_null(strstr(err.text, "linger.sm"));
 }
 
 /* --- words --------------------------------------------------------------------------------------- */
@@ -508,6 +567,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(wrong_property_is_named_and_a_secret_is_not_repeated),
         cmocka_unit_test(passed_through_property_wins),
         cmocka_unit_test(user_without_name_or_password_is_asked_for),
+#ifdef GAVEL_DEP_OPENSSL
+        cmocka_unit_test(what_tls_and_scram_lack_is_named),
+#else
+        cmocka_unit_test(what_this_build_lacks_is_refused_with_the_package_that_has_it),
+#endif
+        cmocka_unit_test(settings_are_checked_without_a_connection),
         cmocka_unit_test(every_trouble_is_told_as_a_person_understands_it),
         cmocka_unit_test(words_of_any_length_fit),
         cmocka_unit_test(state_is_told_once_for_each_change),

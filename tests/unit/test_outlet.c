@@ -384,7 +384,7 @@ static void anything(weather *c)
     case 5:
     case 6:
         if (!c->away && held > 0) {
-            size_t i = below(c, held < 2 ? held : 2);
+            size_t i = (size_t)below(c, held < 2 ? held : 2);
             const batch *b = forwarder_double_batch(w.f, i);
             uint32_t missing = b->records - b->acked;
             if (missing > 1 && below(c, 2)) /* all of them would be the same as a release */

@@ -154,7 +154,7 @@ static void starving_lanes_never_wait_for_each_other(void **state)
         schedule_random chance = seeded(seed);
         w.config.batch_count = PIPELINE_BATCHES_MIN + (uint32_t)schedule_below(&chance, 3);
         w.config.max_transfers = 1 + (unsigned)schedule_below(&chance, 4);
-        size_t count = 2 + schedule_below(&chance, 7);
+        size_t count = 2 + (size_t)schedule_below(&chance, 7);
         for (size_t i = 0; i < count; i++) {
             world_realm *r =
                 world_add((body_spec){ .realm = (uint32_t)i * 5,
@@ -164,7 +164,7 @@ static void starving_lanes_never_wait_for_each_other(void **state)
                                        .rows = (unsigned)schedule_below(&chance, 300),
                                        .reject_every = (unsigned)schedule_below(&chance, 5),
                                        .long_every = (unsigned)schedule_below(&chance, 4) });
-            r->how.chunk_bytes = 1 + schedule_below(&chance, 9000);
+            r->how.chunk_bytes = 1 + (size_t)schedule_below(&chance, 9000);
             r->how.chunk_seed = (uint32_t)seed;
         }
         disk_double_wipe(w.disk);

@@ -194,7 +194,7 @@ static void stopping_at_any_moment_returns_every_batch(void **state)
             source_tick(w.source);
             pipeline_tick(w.pipeline);
             if (held > 0 && schedule_below(&chance, 3) == 0)
-                forwarder_double_release(w.forwarder, schedule_below(&chance, held), 0);
+                forwarder_double_release(w.forwarder, (size_t)schedule_below(&chance, held), 0);
         }
         source_stop(w.source);
         world_acknowledge_all(&chance);

@@ -184,7 +184,7 @@ static void stalled_transfers_keep_nobody_waiting_while_batches_are_reserved(voi
 
 static void add_realms(schedule_random *chance, uint64_t seed)
 {
-    size_t count = 2 + schedule_below(chance, 7);
+    size_t count = 2 + (size_t)schedule_below(chance, 7);
     for (size_t i = 0; i < count; i++) {
         world_realm *r =
             world_add((body_spec){ .realm = (uint32_t)i * 5,
@@ -194,7 +194,7 @@ static void add_realms(schedule_random *chance, uint64_t seed)
                                    .rows = (unsigned)schedule_below(chance, 300),
                                    .reject_every = (unsigned)schedule_below(chance, 5),
                                    .long_every = (unsigned)schedule_below(chance, 4) });
-        r->how.chunk_bytes = 1 + schedule_below(chance, 9000);
+        r->how.chunk_bytes = 1 + (size_t)schedule_below(chance, 9000);
         r->how.chunk_seed = (uint32_t)seed;
     }
 }

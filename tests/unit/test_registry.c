@@ -14,6 +14,7 @@
 #include "agent/registry/cache.h"
 #include "agent/registry/registry.h"
 #include "agent/registry/reply.h"
+#include "tests/doubles/log_double.h"
 #include "tests/unit/double.h"
 
 #define CA    GAVEL_SOURCE_DIR "/tests/doubles/tls/ca.pem"
@@ -35,8 +36,8 @@ static char url_a[64], url_b[64], url_tls[64];
 static const char *urls[3];
 static registry_config config;
 static const registry_schema schemas[] = {
-    { UINT64_C(0xa000000000000001), AVSC, "org.example.A", "auctions" },
-    { UINT64_C(0xb000000000000002), AVSC_B, "org.example.B", "rejects" },
+    { UINT64_C(0xa000000000000001), AVSC, "org.example.A", "auctions", NULL },
+    { UINT64_C(0xb000000000000002), AVSC_B, "org.example.B", "rejects", NULL },
 };
 static size_t schema_count;
 
@@ -248,7 +249,7 @@ static void an_incompatible_schema_is_not_registered_and_the_reason_is_shown(voi
     wait_for_id(0);
     close_registry();
     control("{\"incompatible\":\"reader field y has no default\"}");
-    static const registry_schema changed[] = { { 99, AVSC_B, "org.example.A", "auctions" } };
+    static const registry_schema changed[] = { { 99, AVSC_B, "org.example.A", "auctions", NULL } };
     assert_int_equal(
         registry_open(&config, client, &fs, &the_clock, changed, 1, NULL, NULL, &reg, NULL), GV_OK);
     wait_for_state("reader field y has no default");
@@ -261,6 +262,91 @@ static void an_incompatible_schema_is_not_registered_and_the_reason_is_shown(voi
     wait_for_state("all schema ids known");
     assert_int_equal(registry_id(reg, "auctions", 99, &id), GV_OK);
     assert_int_equal(id, 42);
+}
+
+/* --- older schemas, of which records wait ------------------------------------------------------- */
+/* Written first, never registered; the schema of today is. */
+static const registry_schema with_older[] = {
+    { 0xa5, AVSC, "org.example.A", "auctions", NULL },
+    { 0xb5, AVSC_B, "org.example.B", "auctions", "schemas/auctions-0001.avsc" },
+};
+
+static void open_with_older(void)
+{
+    assert_int_equal(
+        registry_open(&config, client, &fs, &the_clock, with_older, 2, NULL, NULL, &reg, NULL),
+        GV_OK);
+}
+
+static void wait_for_older(uint32_t expected)
+{
+    uint32_t id;
+    wait_for_state("all schema ids known");
+    assert_int_equal(registry_id(reg, "auctions", 0xb5, &id), GV_OK);
+    assert_int_equal(id, expected);
+}
+
+static void an_older_schema_gets_its_id_though_it_is_not_compatible_any_more(void **state)
+{
+    (void)state;
+    open_one(&with_older[0]);
+    wait_for_state("all schema ids known");
+    close_registry();
+    control("{\"incompatible\":\"field x was removed\"}");
+    open_with_older();
+    wait_for_older(42);
+    const char *told = control(NULL);
+    assert_non_null(strstr(told, "\"auctions-value\": [41]")); /* its latest is today's */
+    assert_non_null(strstr(told, "\"auctions-value.00000000000000b5\": [42]"));
+    close_registry();
+    control("{\"faults\":[{\"kind\":\"close\"}]}"); /* found again without a registry */
+    open_with_older();
+    wait_for_older(42);
+}
+
+static void an_older_schema_that_was_registered_in_its_time_has_that_id(void **state)
+{
+    registry_schema in_its_time = with_older[1];
+    (void)state;
+    in_its_time.file = NULL;
+    config.cache_path = NULL;
+    open_one(&in_its_time);
+    wait_for_state("all schema ids known");
+    close_registry();
+    open_with_older();
+    wait_for_older(41);
+    assert_null(strstr(control(NULL), "00b5"));
+}
+
+static void without_permission_an_older_schema_waits_for_a_person_and_only_that_one(void **state)
+{
+    log_double log;
+    uint32_t id;
+    (void)state;
+    config.cache_path = NULL;
+    open_one(&with_older[0]);
+    wait_for_state("all schema ids known");
+    close_registry();
+    config.may_register = false;
+    log_double_open(&log);
+    open_with_older();
+    wait_for_state("1 of 2 schema ids missing: the schema is not registered");
+    while (registry_id(reg, "auctions", 0xa5, &id) != GV_OK)
+        turn();
+    assert_int_equal(registry_id(reg, "auctions", 0xb5, &id), GV_AGAIN);
+    wait_for_requests("auctions-value\"", 3); /* asks for both subjects, again and again */
+    wait_for_requests("auctions-value.00000000000000b5\"", 3);
+    assert_int_equal(log_double_count(&log, "level=error"), 1);
+    assert_int_equal(log_double_count(&log, "file=schemas/auctions-0001.avsc"), 1);
+    log_double_close(&log);
+    close_registry();
+    config.may_register = true; /* a person registers it, and the agent only looks */
+    open_one(&with_older[1]);
+    wait_for_state("all schema ids known");
+    close_registry();
+    config.may_register = false;
+    open_with_older();
+    wait_for_older(42);
 }
 
 /* --- trouble ----------------------------------------------------------------------------------- */
@@ -673,7 +759,7 @@ static void a_real_registry_answers_the_same_way(void **state)
     urls[0] = url;
     config.cache_path = NULL;
     snprintf(topic, sizeof topic, "gavel-test-%lld-%d", (long long)time(NULL), (int)getpid());
-    registry_schema schema = { 1, v1, "A", topic };
+    registry_schema schema = { 1, v1, "A", topic, NULL };
 
     config.may_register = false;
     assert_int_equal(open_one(&schema), GV_OK);
@@ -754,7 +840,7 @@ static void replies_are_read_strictly(void **state)
 static void a_configuration_that_cannot_work_is_refused(void **state)
 {
     static const char *const wrong[] = { "localhost:8081", "http://", "ftp://x", "http://x/?a=b" };
-    static const registry_schema odd[] = { { 1, AVSC, "A", "topic/../x" } };
+    static const registry_schema odd[] = { { 1, AVSC, "A", "topic/../x", NULL } };
     gv_error err = { 0 };
     (void)state;
     for (size_t i = 0; i < 4; i++) {
@@ -807,6 +893,9 @@ int main(void)
         TEST(subjects_follow_the_strategy),
         TEST(without_permission_a_schema_is_never_registered),
         TEST(an_incompatible_schema_is_not_registered_and_the_reason_is_shown),
+        TEST(an_older_schema_gets_its_id_though_it_is_not_compatible_any_more),
+        TEST(an_older_schema_that_was_registered_in_its_time_has_that_id),
+        TEST(without_permission_an_older_schema_waits_for_a_person_and_only_that_one),
         TEST(a_first_boot_without_a_registry_waits_and_gets_its_ids_later),
         TEST(an_address_that_is_away_is_passed_over_and_the_good_one_remembered),
         TEST(every_kind_of_bad_reply_is_an_error_with_words_and_passes),
