@@ -192,7 +192,7 @@ static void bypass(outlet *o, uint64_t now_ms)
     o->to_append = NULL;
     for (batch *b; (b = outlet_pop(&o->to_spool));)
         outlet_forward(o, b);
-    outlet_set_full(o, false);
+    outlet_set_full(o, NULL);
     go_direct(o, now_ms);
 }
 

@@ -58,7 +58,8 @@ void outlet_keep_reserve(outlet *o); /* whenever the window has changed */
 /* --- outlet_store.c: to the spool --- */
 void outlet_store(outlet *o, uint64_t now_ms);
 uint64_t outlet_store_due(const outlet *o);
-void outlet_set_full(outlet *o, bool full);
+/* reason: what the spool says; NULL when it is not full any more. */
+void outlet_set_full(outlet *o, const char *reason);
 
 /* --- outlet_drain.c: from the spool --- */
 void outlet_drain(outlet *o, uint64_t now_ms);
@@ -71,7 +72,7 @@ void outlet_drained(outlet *o, batch *b, uint32_t refused);
 void outlet_say_event(void *ctx, const spool_event *event);
 void outlet_say_spooling(const outlet *o, bool stalled);
 void outlet_say_direct(const outlet *o);
-void outlet_say_full(const outlet *o);
+void outlet_say_full(const outlet *o, const char *reason);
 void outlet_say_batch(const batch *b, const char *message, uint32_t records);
 
 #endif

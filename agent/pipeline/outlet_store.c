@@ -128,12 +128,13 @@ static gv_status give_way(outlet *o, gv_error *err)
     return GV_OK;
 }
 
-void outlet_set_full(outlet *o, bool full)
+void outlet_set_full(outlet *o, const char *reason)
 {
+    bool full = reason != NULL;
     if (o->counts.full == full)
         return;
     o->counts.full = full;
-    outlet_say_full(o);
+    outlet_say_full(o, reason);
     o->events.hold(o->events.ctx, full);
 }
 
@@ -173,7 +174,7 @@ static void stored(outlet *o)
         GV_LOG(GV_LOG_INFO, gv_kmsg("the spool can be written again"));
     o->failures = 0;
     o->store_at_ms = 0;
-    outlet_set_full(o, false);
+    outlet_set_full(o, NULL);
 }
 
 void outlet_store(outlet *o, uint64_t now_ms)
@@ -185,7 +186,7 @@ void outlet_store(outlet *o, uint64_t now_ms)
             st = give_way(o, &err);
             if (st == GV_AGAIN) {
                 o->store_at_ms = now_ms + OUTLET_FULL_MS;
-                outlet_set_full(o, true);
+                outlet_set_full(o, err.text);
                 return;
             }
             if (st == GV_OK) {

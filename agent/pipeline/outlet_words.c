@@ -43,7 +43,7 @@ void outlet_say_direct(const outlet *o)
            gv_kuint("on_their_way", o->window_count));
 }
 
-void outlet_say_full(const outlet *o)
+void outlet_say_full(const outlet *o, const char *reason)
 {
     const spool_state *s = spool_look(o->spool);
     if (!o->counts.full) {
@@ -53,8 +53,9 @@ void outlet_say_full(const outlet *o)
     GV_LOG(GV_LOG_WARN,
            gv_kmsg("the spool is full and fetching waits: bring the broker back, raise "
                    "spool.quota_mib, or make room on the disk"),
-           gv_kuint("batches", s->batches), gv_kuint("records", s->records),
-           gv_kuint("bytes", s->bytes), gv_kuint("quota_bytes", o->config.quota_bytes),
+           gv_kstr("reason", reason), gv_kuint("batches", s->batches),
+           gv_kuint("records", s->records), gv_kuint("bytes", s->bytes),
+           gv_kuint("quota_bytes", o->config.quota_bytes),
            gv_kuint("reserve_bytes", o->config.reserve_bytes));
 }
 
