@@ -126,6 +126,17 @@ gv_status config_parse(const config_reader *reader, gv_span text, gv_config *out
 gv_status config_load(const char *path, config_program program, const plat_fs *fs, gv_arena *arena,
                       config_report_fn *report, void *ctx, gv_config *out, gv_error *err);
 
+/* As config_reader.secret, through a file system. */
+gv_status config_secret_read(const plat_fs *fs, const char *reference, char *value, size_t cap,
+                             gv_error *err);
+
+/* Sets one option ("kafka.brokers", "state_dir") or "sources" in the text of a configuration to a JSON
+ * value; comments and everything else stay as they are. What is not there is added. GV_INVAL: the text
+ * is no JSON object, or the option's group no object in it; GV_FULL: the result would not fit. After an
+ * error nothing has changed. */
+gv_status config_edit(char *text, size_t *len, size_t cap, const char *path, const char *value,
+                      gv_error *err);
+
 /* The configuration when no file says anything. */
 void config_defaults(gv_arena *arena, gv_config *out);
 

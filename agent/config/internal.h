@@ -119,9 +119,6 @@ bool config_text_clean(char *text, size_t len, config_syntax *problem);
 bool config_is_reference(const char *text);
 /* NULL when a reference is well formed, else what is wrong with it (without its text). */
 const char *config_reference_fault(const char *text);
-/* As config_reader.secret, through a file system. */
-gv_status config_secret_read(const plat_fs *fs, const char *reference, char *value, size_t cap,
-                             gv_error *err);
 
 /* --- words ------------------------------------------------------------------------------------ */
 /* What an option takes ("a whole number from 1 to 100 (ms)") and its default, for a person. */

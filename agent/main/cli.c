@@ -44,6 +44,15 @@ static bool check_kafka(const char *path, const gv_config *config, config_report
     return is_good;
 }
 
+void cli_find_credentials(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char dir[PLAT_PATH_MAX];
+    int len = slash ? (int)(slash - path) : 1;
+    if (snprintf(dir, sizeof dir, "%.*s", len, slash ? path : ".") < (int)sizeof dir)
+        setenv("CREDENTIALS_DIRECTORY", dir, 0);
+}
+
 void cli_apply_profile(gv_config *config, const plat_fs *fs)
 {
     char model[BOARD_MODEL_MAX], name[32];
@@ -68,6 +77,7 @@ static cli_config *load(const char *path, config_program program, config_report_
         return NULL;
     }
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
+    cli_find_credentials(path);
     if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK &&
         check_kafka(path, &c->config, report_fn)) {
         if (program & CONFIG_AGENT)

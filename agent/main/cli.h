@@ -24,6 +24,10 @@ cli_config *cli_load(const char *path, config_program program);
 /* The same for a program that runs: problems go to its log. */
 cli_config *cli_reload(const char *path, config_program program);
 
+/* Outside systemd, "credential:NAME" is the file NAME beside the configuration, where the unit's
+ * LoadCredential= has it from. */
+void cli_find_credentials(const char *path);
+
 /* What suits this machine, where the file says nothing: by board.profile or by the machine's model. */
 void cli_apply_profile(gv_config *config, const plat_fs *fs);
 

@@ -2,6 +2,7 @@
 #include "agent/main/agent.h"
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
+#include "agent/main/setup.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -21,6 +22,7 @@ static int usage(FILE *out)
         "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
         "  run         fetch, forward, and go on for ever (systemd starts this)\n"
         "  once        fetch what is new, forward it, and end\n"
+        "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
         "  config      check | show | options | reference\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
@@ -132,6 +134,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
         return usage(stdout);
+    if (strcmp(argv[1], "setup") == 0)
+        return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)

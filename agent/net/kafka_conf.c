@@ -85,7 +85,7 @@ static gv_status require(const rd_kafka_conf_t *conf, const char *feature, const
         return GV_OK;
     return gv_fail(err, GV_INVAL,
                    "%s: this build of gavel has no TLS and no SCRAM for Kafka: install the package "
-                   "gavel-tls in its place (toolchains/build TARGET --tls makes such a build)",
+                   "gavel, which has both, or build one (toolchains/build TARGET --tls)",
                    what);
 }
 

@@ -105,6 +105,8 @@ static void failed(token *t, uint64_t at_least_ms, const char *reason)
 {
     t->due_ms = plat_mono_ms(t->clock) +
                 schedule_backoff(&t->config->retry, t->random, &t->failures, at_least_ms);
+    t->why = (gv_error){ 0, "" };
+    gv_fail(&t->why, GV_IO, "%s", reason);
     GV_LOG(GV_LOG_WARN, gv_kmsg("no access token"), gv_kstr("error", reason),
            gv_kuint("failures", t->failures));
 }

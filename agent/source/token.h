@@ -36,6 +36,7 @@ typedef struct {
     uint64_t due_ms; /* not before: back-off */
     uint32_t failures;
     uint64_t fetched; /* tokens received */
+    gv_error why;     /* of the last failure */
     char reply[TOKEN_REPLY_MAX];
     size_t reply_len;
 } token;

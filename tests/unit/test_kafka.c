@@ -141,15 +141,17 @@ static void what_this_build_lacks_is_refused_with_the_package_that_has_it(void *
                             .password = "hunter2" };
 
     (void)state;
-    expect_refusal(&config, (const char *[]){ "kafka.security", "TLS", "gavel-tls", NULL }, NULL);
+    expect_refusal(&config, (const char *[]){ "kafka.security", "TLS", "toolchains/build", NULL },
+                   NULL);
     config.security = KAFKA_SASL_PLAINTEXT;
     config.sasl_mechanism = "SCRAM-SHA-256";
-    expect_refusal(&config, (const char *[]){ "kafka.sasl_mechanism", "SCRAM", "gavel-tls", NULL },
+    expect_refusal(&config,
+                   (const char *[]){ "kafka.sasl_mechanism", "SCRAM", "toolchains/build", NULL },
                    "hunter2");
     config.security = KAFKA_PLAINTEXT;
     config.properties = &(kafka_property){ "ssl.ca.location", "/etc/ssl/certs" };
     config.property_count = 1;
-    expect_refusal(&config, (const char *[]){ "ssl.ca.location", "gavel-tls", NULL }, NULL);
+    expect_refusal(&config, (const char *[]){ "ssl.ca.location", "toolchains/build", NULL }, NULL);
 }
 #endif
 
