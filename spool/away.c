@@ -17,9 +17,13 @@ static void shed(spool *s)
 {
     const plat_fs *fs = spool_fs(s);
     char oldest[PLAT_PATH_MAX];
+    uint64_t cap = s->config.quota_bytes / 2;
+
+    if (cap > s->config.quarantine_bytes)
+        cap = s->config.quarantine_bytes;
 
     while (dir_look_quarantine(fs, s->config.dir, &s->state.quarantine_bytes, oldest) == GV_OK &&
-           s->state.quarantine_bytes > s->config.quarantine_bytes && oldest[0] != '\0') {
+           s->state.quarantine_bytes > cap && oldest[0] != '\0') {
         if (fs->remove(fs->ctx, oldest, NULL) != GV_OK)
             return;
         spool_tell(

@@ -68,7 +68,7 @@ typedef struct {
         segment_bytes;    /* at least SPOOL_SEGMENT_BYTES_MIN; a larger batch gets one of its own */
     uint64_t quota_bytes; /* cap of all files together */
     uint64_t reserve_bytes;    /* to be left free on the file system */
-    uint64_t quarantine_bytes; /* cap of quarantine/ within the quota */
+    uint64_t quarantine_bytes; /* cap of quarantine/, at most half the quota, within it */
     uint32_t window;           /* batches read and not yet acknowledged, up to SPOOL_WINDOW_MAX */
     uint32_t cursor_ms;        /* the read cursor is saved at most this often */
     void (*event)(void *ctx, const spool_event *event); /* may be NULL; must not call the spool */

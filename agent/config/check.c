@@ -114,7 +114,6 @@ static void check_order(config_reading *r, config_option low, config_option high
 
 static void check_spool(config_reading *r, const gv_config *c)
 {
-    check_order(r, CONFIG_OPTION_spool_quarantine_mib, CONFIG_OPTION_spool_quota_mib);
     if (c->spool_segment_kib > c->spool_quota_mib * 1024)
         config_problem(r, GV_INVAL, path_of(CONFIG_OPTION_spool_segment_kib),
                        "%lld KiB are more than spool.quota_mib, which is %lld MiB",

@@ -576,6 +576,62 @@ static void thinning_halves_the_hours_before_it_makes_a_hole(void **state)
         drop_one(SPOOL_THIN, (uint32_t)(order[i] - 400) + 1, order[i]);
 }
 
+static uint64_t bytes_in_quarantine(void)
+{
+    const char *name;
+    uint64_t bytes = 0;
+    gv_span content;
+
+    for (size_t i = 0; (name = disk_double_name(w.disk, i)) != NULL; i++)
+        if (strstr(name, "/quarantine/") && disk_double_look(w.disk, name, &content))
+            bytes += content.len;
+    return bytes;
+}
+
+/* One flipped bit in the first batch of every segment, then all that can be read is read. */
+static void damage_every_segment_and_drain(void)
+{
+    const char *name;
+    spool_meta meta;
+    uint64_t seq;
+    gv_span payload;
+
+    for (uint32_t i = 1; i <= 60; i++)
+        append(i);
+    commit();
+    for (size_t i = 0; (name = disk_double_name(w.disk, i)) != NULL; i++)
+        if (strstr(name, ".seg") && !strstr(name, "/quarantine/"))
+            disk_double_flip(w.disk, name, SPOOL_HEADER_BYTES + 5, 0x10);
+    while (read_next(&meta, &seq, &payload) == GV_OK)
+        spool_ack(w.spool, seq);
+    spool_tick(w.spool);
+}
+
+static void quarantine_keeps_to_its_cap_and_gives_up_the_oldest(void **state)
+{
+    static const uint64_t quotas[] = { 16u * MIB, MIB };
+    static const uint64_t caps[] = { 192u * 1024u, 512u * 1024u }; /* the second: half the quota */
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        size_t shed = 0;
+        spool_close(w.spool);
+        w.config.quota_bytes = quotas[i];
+        w.config.quarantine_bytes = i == 0 ? caps[0] : 16u * MIB;
+        w.event_count = 0;
+        open_spool();
+        damage_every_segment_and_drain();
+        for (size_t k = 0; k < w.event_count; k++)
+            shed += w.events[k].kind == SPOOL_SHED;
+        assert_true(shed > 0);
+        assert_true(bytes_in_quarantine() <= caps[i]);
+        assert_true(bytes_in_quarantine() > caps[i] / 2);
+        assert_int_equal(spool_look(w.spool)->quarantine_bytes, bytes_in_quarantine());
+
+        assert_int_equal(spool_look(w.spool)->segments, 0);
+    }
+}
+
 /* --- the reader ------------------------------------------------------------------------------------------ */
 static void reader_sees_all_and_changes_nothing(void **state)
 {
@@ -706,6 +762,7 @@ int main(void)
         SPOOL_TEST(thinning_halves_the_hours_before_it_makes_a_hole),
         SPOOL_TEST(damage_is_told_for_what_it_is_when_a_later_commit_proves_the_promise),
         SPOOL_TEST(damage_is_told_for_what_it_is_when_this_process_has_promised_it),
+        SPOOL_TEST(quarantine_keeps_to_its_cap_and_gives_up_the_oldest),
         SPOOL_TEST(reader_sees_all_and_changes_nothing),
         SPOOL_TEST(reader_tells_what_is_damaged_and_what_is_missing),
     };
