@@ -115,13 +115,9 @@ static gv_status scan_next(header_scan *scan, segment_item *item, gv_error *err)
 }
 
 /* --- who gives way --------------------------------------------------------------------------------- */
-static bool is_due(const spool *s, spool_policy policy, const spool_snapshot *snapshot)
+static bool is_due(const spool_snapshot *snapshot, int64_t keep_every)
 {
-    int64_t hour = snapshot->time_ms / HOUR_MS;
-
-    if (policy == SPOOL_DROP_OLDEST || s->thin_level > 2)
-        return true;
-    return hour % (s->thin_level == 1 ? 2 : 4) != 0;
+    return keep_every == 0 || snapshot->time_ms / HOUR_MS % keep_every != 0;
 }
 
 static bool is_being_read(const spool *s, const spool_snapshot *snapshot)
@@ -142,8 +138,8 @@ static void count_in(spool_victim *v, const spool_header *h)
 }
 
 /* From where the scan stands: the first batch of a snapshot that may go, and all of its others up to its
- * ledger entry. */
-static gv_status find_victim(header_scan *scan, spool_policy policy,
+ * ledger entry. *from: the segment where those begin that have to be looked at again the next time. */
+static gv_status find_victim(header_scan *scan, int64_t keep_every, uint64_t *from,
                              bool (*in_use)(void *ctx, const spool_snapshot *snapshot), void *ctx,
                              spool_victim *v, gv_error *err)
 {
@@ -152,6 +148,7 @@ static gv_status find_victim(header_scan *scan, spool_policy policy,
     gv_status st;
 
     *v = (spool_victim){ 0 };
+    *from = 0;
     while ((st = scan_next(scan, &item, err)) == GV_OK) {
         const spool_header *h = &item.header;
         const spool_snapshot *snapshot = &h->meta.snapshot;
@@ -159,12 +156,14 @@ static gv_status find_victim(header_scan *scan, spool_policy policy,
             spool_is_dropped(s, snapshot, h->seq))
             continue;
         if (v->batches == 0) {
-            if (!is_due(s, policy, snapshot) || is_being_read(s, snapshot) || in_use(ctx, snapshot))
+            if (!is_due(snapshot, keep_every))
+                continue;
+            if (*from == 0)
+                *from = scan->segment;
+            if (is_being_read(s, snapshot) || in_use(ctx, snapshot))
                 continue;
             v->snapshot = *snapshot;
             v->first_seq = h->seq;
-            if (policy == SPOOL_THIN)
-                scan->s->thin_after = scan->segment - 1;
         }
         if (!spool_snapshot_equal(&v->snapshot, snapshot))
             continue;
@@ -172,6 +171,8 @@ static gv_status find_victim(header_scan *scan, spool_policy policy,
         if (h->meta.kind == SPOOL_LEDGER)
             break;
     }
+    if (*from == 0)
+        *from = scan->segment;
     return st == GV_AGAIN && v->batches > 0 ? GV_OK : st;
 }
 
@@ -179,15 +180,22 @@ gv_status spool_choose(spool *s, spool_policy policy,
                        bool (*in_use)(void *ctx, const spool_snapshot *snapshot), void *ctx,
                        spool_victim *out, gv_error *err)
 {
-    for (;;) {
-        header_scan scan = { .s = s, .segment = policy == SPOOL_THIN ? s->thin_after : 0 };
-        gv_status st = find_victim(&scan, policy, in_use, ctx, out, err);
+    static const int64_t keep_every[SPOOL_THIN_LEVELS + 1] = { 2, 4, 0 }; /* hours; 0: none */
+    gv_status st = GV_AGAIN;
+
+    /* Each level goes on where it stopped, so that what has come meanwhile is thinned, too, before the
+     * next one takes from what was to stay. */
+    for (unsigned n = policy == SPOOL_THIN ? 0 : SPOOL_THIN_LEVELS;
+         st == GV_AGAIN && n <= SPOOL_THIN_LEVELS; n++) {
+        bool is_thinning = n < SPOOL_THIN_LEVELS;
+        header_scan scan = { .s = s, .segment = is_thinning ? s->thin_after[n] : 0 };
+        uint64_t from;
+        st = find_victim(&scan, keep_every[n], &from, in_use, ctx, out, err);
         scan_close(&scan);
-        if (st != GV_AGAIN || policy == SPOOL_DROP_OLDEST || s->thin_level > 2)
-            return st;
-        s->thin_level++;
-        s->thin_after = 0;
+        if (is_thinning && from > 0)
+            s->thin_after[n] = from - 1;
     }
+    return st;
 }
 
 /* --- giving way ------------------------------------------------------------------------------------ */

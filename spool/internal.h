@@ -8,6 +8,7 @@
 #include "spool/dir.h"
 #include "spool/segment.h"
 
+#define SPOOL_THIN_LEVELS 2u /* every 2nd, then every 4th hour stays; then the oldest goes */
 #define SPOOL_DROPS_MAX                                                                            \
     32u /* snapshots whose batches are passed over; the oldest is forgotten first */
 
@@ -87,9 +88,9 @@ struct spool {
     uint32_t drop_count;
     seq_range holes[SPOOL_DROPS_MAX]; /* in order; neighbours are one */
     uint32_t hole_count;
-    uint64_t thin_level; /* 1, 2: keep every 2nd, 4th hour; above: the oldest goes */
-    uint64_t thin_after; /* segments up to this first sequence have been searched at that level */
-    gv_buf io;           /* one stored batch */
+    uint64_t
+        thin_after[SPOOL_THIN_LEVELS]; /* up to these segments each level has nothing more to do */
+    gv_buf io;                         /* one stored batch */
 };
 
 static inline const plat_fs *spool_fs(const spool *s)

@@ -86,7 +86,7 @@ gv_status spool_open(const spool_config *config, spool **out, gv_error *err)
     if (!s || !io || !lz4)
         return gv_fail(err, GV_INVAL, "spool: %zu bytes of memory are too few, %zu are needed",
                        config->mem_bytes, spool_mem_needed(config));
-    *s = (spool){ .config = *config, .lock_file = -1, .lz4 = lz4, .thin_level = 1 };
+    *s = (spool){ .config = *config, .lock_file = -1, .lz4 = lz4 };
     s->io = gv_buf_of(io, io_bytes(config));
     st = take_directory(s, err);
     if (st != GV_OK)
@@ -122,8 +122,7 @@ static void rest(spool *s)
         return;
     s->state.batches = s->state.unread = s->state.records = 0;
     s->state.oldest_ms = 0;
-    s->thin_level = 1;
-    s->thin_after = 0;
+    memset(s->thin_after, 0, sizeof s->thin_after);
     s->drop_count = s->hole_count = 0;
     if (!is_used && !s->head.is_open)
         return;

@@ -576,6 +576,21 @@ static void thinning_halves_the_hours_before_it_makes_a_hole(void **state)
         drop_one(SPOOL_THIN, (uint32_t)(order[i] - 400) + 1, order[i]);
 }
 
+static void an_hour_that_comes_later_is_thinned_before_what_was_to_stay(void **state)
+{
+    static const int64_t order[] = { 401, 403, 402, 405, 407, 406, 400, 404 };
+    int64_t hour = 400;
+
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        /* Two odd hours and an even one are gone, then the others come. */
+        for (; hour < (i < 3 ? 404 : 408); hour++)
+            append_snapshot((uint32_t)(hour - 400) + 1, hour, 2);
+        commit();
+        drop_one(SPOOL_THIN, (uint32_t)(order[i] - 400) + 1, order[i]);
+    }
+}
+
 static uint64_t bytes_in_quarantine(void)
 {
     const char *name;
@@ -760,6 +775,7 @@ int main(void)
         SPOOL_TEST(oldest_snapshot_gives_way_whole_and_leaves_a_gap_entry),
         SPOOL_TEST(snapshot_that_is_written_or_read_is_spared),
         SPOOL_TEST(thinning_halves_the_hours_before_it_makes_a_hole),
+        SPOOL_TEST(an_hour_that_comes_later_is_thinned_before_what_was_to_stay),
         SPOOL_TEST(damage_is_told_for_what_it_is_when_a_later_commit_proves_the_promise),
         SPOOL_TEST(damage_is_told_for_what_it_is_when_this_process_has_promised_it),
         SPOOL_TEST(quarantine_keeps_to_its_cap_and_gives_up_the_oldest),
