@@ -301,6 +301,8 @@ def test_thirty_realms_are_fetched_four_at_a_time_and_within_the_rate(world):
     realms = range(2001, 2031)
     options = [word for realm in realms for word in ("--generate", "eu-%d:9k" % realm)]
     world.serve(*options)
+    # Slower than one every 100 ms, so that they meet.
+    world.api.control(fault={"kind": "slow", "match": "/data/wow/connected-realm/", "bytes_per_second": 10000})
     world.configure(sources=[{"region": "eu", "realms": "all"}], api={"requests_per_s": 10})
     log = world.once()
     assert log.count("snapshot forwarded") == 30
