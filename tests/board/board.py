@@ -85,7 +85,7 @@ class Board:
              "-chardev", "file,id=console,path=/dev/stderr,append=on", "-serial", "chardev:console",
              "-drive", "if=none,id=card,file=%s,format=qcow2,cache=%s,l2-cache-size=16M" % (layer, self.cache),
              "-device", "virtio-blk-device,drive=card",
-             "-netdev", "user,id=net,restrict=off", "-device", "virtio-net-device,netdev=net"],
+             "-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"],
             self.world.directory / ("boot%d.log" % self.boots))
         self.world.programs.append(self.program)
 

@@ -6,7 +6,7 @@ import witness
 from gavel_env import until
 from outage import away, check_all, names, serve_hours, slow_down
 
-BOOT_S, DRAIN_S, SEED = 300, 300, 20140701
+BOOT_S, DRAIN_S, SEED = 300, 120, 20140701
 RECORDS, BYTES_PER_S = 10_000, 35_000
 
 
@@ -25,10 +25,13 @@ def cut_within(world, board, hour, draw):
     transfers = world.api.state()["counts"]["status_200"]
     world.api.control(hour=hour)
     world.api.wait_until(lambda s: s["transfers"] and s["counts"]["status_200"] > transfers, BOOT_S)
-    aim = board.written() + draw.randint(1, 200_000)
+    before = board.written()
+    aim = before + draw.randint(1, 200_000)
     until(lambda: board.written() >= aim, "the disk gets some of the snapshot")
     assert world.api.state()["transfers"], "it was cut within the body"
     said = board.cut()
+    print("hour %d: cut when the disk had taken in %d KiB, %d of it in this hour" % (
+        hour, board.written() >> 10, board.written() - before >> 10))
     world.api.control(faults=[])
     return said
 
