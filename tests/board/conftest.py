@@ -12,7 +12,7 @@ from board import Board  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--cuts", type=int, default=1, help="how often the power is cut")
-    parser.addoption("--disk-cache", default="writeback", help="unsafe: a disk that lies, to see the test fail")
+    parser.addoption("--card-options", default="", help="to mount it with; barrier=0: nothing is flushed, and the test fails")
 
 
 @pytest.fixture
@@ -22,4 +22,4 @@ def cuts(request):
 
 @pytest.fixture
 def board(request, world):  # noqa: F811
-    return Board(world, request.config.getoption("--disk-cache"))
+    return Board(world, request.config.getoption("--card-options"))
