@@ -3,10 +3,11 @@ processor and with the memory of a Pi Zero 2 W.
 
 The disk has a write cache that a power cut empties. qemu writes data that the guest has not flushed into
 its file, from which killing qemu does not take it away again; so the disk of each boot is a new qcow2 layer,
-whose tables say where the data are. They are in qemu's memory until the guest flushes (cache=writeback, and a
-cache as large as all of them), and die with it: what was written but not flushed is not there after the cut.
-What the guest's own kernel had not yet written is lost anyway. Mounted with barrier=0, that is without
-flushes, the card forgets all of it, and the test fails.
+whose table says where the data are. With cache=writeback it is in qemu's memory until the guest flushes, and
+dies with it: what was written to a new place but not flushed is not there after the cut. Clusters are so large
+that there is one table: a second one would flush the first. (cache=none or directsync would be kinder: with
+them, all that reached the disk stays.) What the guest's own kernel had not yet written is lost anyway. Mounted
+with barrier=0, that is without flushes, the card forgets all of it, and the test fails.
 
 The network is qemu's own: the guest reaches this machine's loopback as 10.0.2.2. Services say that they are
 at 127.0.0.1, also in certificates and in Kafka's metadata, so on the board systemd passes their ports on.
@@ -76,7 +77,7 @@ class Board:
         self.boots += 1
         layer = self.directory / ("disk%d.qcow2" % self.boots)
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.disk, "-F",
-                        "qcow2" if self.boots > 1 else "raw", "-o", "lazy_refcounts=on,cluster_size=4k", layer],
+                        "qcow2" if self.boots > 1 else "raw", "-o", "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer],
                        check=True)
         self.disk = layer
         self.program = Program(
