@@ -76,8 +76,9 @@ class Board:
             self.initrd = self.seed()
         self.boots += 1
         layer = self.directory / ("disk%d.qcow2" % self.boots)
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.disk, "-F",
-                        "qcow2" if self.boots > 1 else "raw", "-o", "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer],
+        below = "qcow2" if self.boots > 1 else "raw"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.disk, "-F", below, "-o",
+                        "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer],
                        check=True)
         self.disk = layer
         self.program = Program(

@@ -12,7 +12,8 @@ from board import Board  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--cuts", type=int, default=1, help="how often the power is cut")
-    parser.addoption("--card-options", default="", help="to mount it with; barrier=0: nothing is flushed, and the test fails")
+    parser.addoption("--card-options", default="",
+                     help="to mount it with; barrier=0: nothing is flushed, and the test fails")
 
 
 @pytest.fixture
