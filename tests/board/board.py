@@ -1,0 +1,107 @@
+"""A whole board in an emulator: Debian's kernel, systemd and the agent as its package installs it, on the
+processor and with the memory of a Pi Zero 2 W.
+
+The disk has a write cache that a power cut empties. qemu writes data that the guest has not flushed into
+its file, from which killing qemu does not take it away again; so the disk of each boot is a new qcow2 layer,
+whose table says where the data are. With cache=writeback it is in qemu's memory until the guest flushes, and
+dies with it: what was written to a new place but not flushed is not there after the cut. Clusters are so large
+that there is one table: a second one would flush the first. (cache=none or directsync would be kinder: with
+them, all that reached the disk stays.) What the guest's own kernel had not yet written is lost anyway. Mounted
+with barrier=0, that is without flushes, the card forgets all of it, and the test fails.
+
+The network is qemu's own: the guest reaches this machine's loopback as 10.0.2.2. Services say that they are
+at 127.0.0.1, also in certificates and in Kafka's metadata, so on the board systemd passes their ports on.
+"""
+import json
+import os
+import shutil
+import subprocess
+from urllib.parse import urlsplit
+
+from gavel_env import TOP, Program, merged
+
+IMAGE = TOP / "build" / "emulator"
+BOOT_S = 300
+HOST = "10.0.2.2"
+# As a person would have it; the rest is World's.
+INSTALLED = {
+    "state_dir": None,
+    "api": {"client_id": "credential:client_id", "client_secret": "credential:client_secret",
+            "ca_file": "/etc/gavel/api-ca.pem", "stall_timeout_ms": 30000}}
+
+
+def port_of(address):
+    return urlsplit(address if "//" in address else "//" + address).port
+
+
+class Board:
+    def __init__(self, world, card_options):
+        self.world, self.card_options = world, card_options
+        self.directory = world.directory / "board"
+        self.directory.mkdir()
+        self.disk, self.boots, self.program = IMAGE / "disk.img", 0, None
+
+    # --- what the card has besides the package
+    def seed(self):
+        """The initial RAM disk with the configuration."""
+        world, tree = self.world, self.directory / "seed"
+        config, units = tree / "seed/etc/gavel", tree / "seed/etc/systemd/system"
+        for directory in (config, units / "sockets.target.wants"):
+            directory.mkdir(parents=True)
+        (config / "gavel.json").write_text(json.dumps(
+            merged(merged(world.defaults(), world.settings), INSTALLED)))
+        shutil.copy(world.api.ca, config / "api-ca.pem")
+        for secret in ("client_id", "client_secret"):
+            (config / secret).write_text(world.api.about[secret])
+            (config / secret).chmod(0o600)
+        for address in (world.api.base_url, world.services.kafka, world.services.registry):
+            self.pass_on(units, port_of(address))
+        names = subprocess.run(["find", "seed"], cwd=tree, check=True, capture_output=True).stdout
+        archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names,
+                                 check=True, capture_output=True).stdout
+        path = self.directory / "initrd"
+        path.write_bytes(archive + (IMAGE / "initrd.gz").read_bytes())
+        return path
+
+    def pass_on(self, units, port):
+        socket = units / ("pass-on-%d.socket" % port)
+        socket.write_text("[Socket]\nListenStream=127.0.0.1:%d\n" % port)
+        socket.with_suffix(".service").write_text(
+            "[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd %s:%d\n" % (HOST, port))
+        (units / "sockets.target.wants" / socket.name).symlink_to(socket.name)
+
+    # --- power
+    def start(self):
+        if not self.boots:
+            self.initrd = self.seed()
+        self.boots += 1
+        layer = self.directory / ("disk%d.qcow2" % self.boots)
+        below = "qcow2" if self.boots > 1 else "raw"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.disk, "-F", below, "-o",
+                        "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer],
+                       check=True)
+        self.disk = layer
+        self.program = Program(
+            ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-nodefaults", "-no-reboot",
+             "-display", "none", "-kernel", IMAGE / "kernel" / "vmlinuz", "-initrd", self.initrd,
+             "-append", "console=ttyAMA0 quiet panic=-1 card_options=" + self.card_options,
+             "-chardev", "file,id=console,path=/dev/stderr,append=on", "-serial", "chardev:console",
+             "-drive", "if=none,id=card,file=%s,format=qcow2,cache=writeback,l2-cache-size=16M" % layer,
+             "-device", "virtio-blk-device,drive=card",
+             "-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"],
+            self.world.directory / ("boot%d.log" % self.boots))
+        self.world.programs.append(self.program)
+
+    def cut(self):
+        """Without warning; what it has said until then."""
+        assert self.program.is_alive(), self.program.log()[-3000:]
+        self.program.kill()
+        return self.program.log()
+
+    # --- what can be seen from outside
+    def wait_said(self, pattern, deadline_s=BOOT_S):
+        return self.program.wait_log(pattern, deadline_s=deadline_s)
+
+    def written(self):
+        """Bytes that its disk has taken in since it was started."""
+        return os.stat(self.disk).st_blocks * 512
