@@ -6,7 +6,8 @@
  * Damage is met with reports, not with refusal: a batch that cannot be read is set aside in
  * quarantine/, told through `event`, and the next one follows.
  *
- * Units:     bytes; milliseconds. Sequence numbers start at 1 and never go back.
+ * Units:     bytes; milliseconds. Sequence numbers start at 1 and go back only when
+ *            all is acknowledged and the cursor file is lost.
  * Ownership: config pointers are borrowed until spool_close().
  * Memory:    all of it is config.mem, spool_mem_needed() bytes; it does not depend on the backlog.
  * Threads:   one owner, no locks inside. One process: the directory is locked.

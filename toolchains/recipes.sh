@@ -74,7 +74,7 @@ build_jansson() {
     ninja install
 }
 
-# No codecs: Gavel never writes Avro container files. Its CMake files find libraries through
+# No codecs: only tests read Avro container files through it, and those are not compressed. Its CMake files find libraries through
 # pkg-config, which is shown nothing but jansson.
 build_avro_c() {
     PKG_CONFIG_LIBDIR="$(built jansson)/lib/pkgconfig" cmake_configure "$src" -DTHREADSAFE=ON \
