@@ -536,7 +536,7 @@ static outcome ensure_answered(kafka_producer *p, const char *name, bool create)
 
 static void topics_are_checked_and_a_broker_that_is_away_is_no_error(void **state)
 {
-    kafka_mock mock = kafka_mock_open(2);
+    kafka_mock mock = kafka_mock_open(1);
     reports r = { .count = 0 };
     kafka_producer *p;
     outcome o;
@@ -547,7 +547,11 @@ static void topics_are_checked_and_a_broker_that_is_away_is_no_error(void **stat
     p = open_producer(&mock, 0, &r);
     o = ensure(p, TOPIC, false, 100);
     assert_int_equal(o.status, GV_IO);
+    /* The mock's broker, asked by its number, may stay mute for a client that saw it go; the forwarder's
+     * tests bring brokers back to the same client. */
+    kafka_producer_close(p);
     kafka_mock_up(&mock);
+    p = open_producer(&mock, 0, &r);
     o = ensure_answered(p, TOPIC, false);
     assert_int_equal(o.status, GV_OK);
     assert_string_equal(o.err.text, "");
