@@ -147,7 +147,8 @@ typedef struct status_facts {
     uint32_t feeds_stale, feeds_failing;
     bool api_key_refused;
     status_link broker, registry;
-    bool registry_matters; /* records wait for an id that only the registry has */
+    bool registry_matters;   /* some id is not known: records of that schema wait */
+    const char *api_trouble; /* "": none; why nothing can be asked of the API */
     status_spool spool;
     status_process memory;
     status_disk disk;
@@ -157,6 +158,18 @@ typedef struct status_facts {
     const history *history;       /* NULL: none */
     const recent *recent;         /* NULL: none */
 } status_facts;
+
+/* What outlives a reload of the configuration: the same for all agents of one process. */
+typedef struct {
+    status_counters counters; /* of those before the present one */
+    conditions conditions;
+    history history;
+    recent recent;
+    uint64_t started_ms; /* monotonic */
+} status_past;
+
+/* Empty; starts to watch the log. The clock is borrowed. */
+void status_past_init(status_past *past, const plat_clock *clock);
 
 /* One JSON object; always UTF-8 and always whole. */
 gv_status status_json(const status_facts *facts, gv_buf *out);

@@ -101,7 +101,8 @@ void status_world_healthy(status_world *w)
                          .feed = give_feed,
                          .feed_ctx = w,
                          .broker = { true, "a broker answers" },
-                         .registry = { true, "all ids known" },
+                         .registry = { true, "all schema ids known" },
+                         .api_trouble = "",
                          .spool = { .enabled = true,
                                     .usable = true,
                                     .quota_bytes = 512u << 20,
@@ -241,7 +242,7 @@ void status_world_hostile(status_world *w, const char *text)
     status_facts *f = &w->facts;
     f->version = f->device = f->board.profile = text;
     f->update.attempted_version = 1;
-    f->update.sha256 = f->update.reason = f->update.trouble = text;
+    f->update.sha256 = f->update.reason = f->update.trouble = f->api_trouble = text;
     FILL(f->broker.text, text);
     FILL(f->registry.text, text);
     FILL(f->board.model, text);
