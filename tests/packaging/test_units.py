@@ -79,6 +79,24 @@ class Unit:
             raise AssertionError("%s\n%s\n%s" % (error, self.show("StatusText"), self.journal())) from None
 
 
+INSTALL = TOP / "board" / "INSTALL.md"
+
+
+def test_the_boards_watchdog_is_left_alone_until_it_is_asked_for_as_the_manual_says(booted, agent, tmp_path):
+    def watchdogs():
+        return booted.run("systemctl", "show", "-p", "RuntimeWatchdogUSec", "-p", "RebootWatchdogUSec").split()
+
+    before = watchdogs()
+    booted.install(shutil.copy(agent, tmp_path))
+    booted.run("systemctl", "daemon-reexec")
+    assert watchdogs() == before
+    steps = re.findall(r"^ +sudo (.*(?:gavel-watchdog\.conf|daemon-reexec).*)$", INSTALL.read_text(), re.M)
+    assert len(steps) == 2
+    for step in steps:
+        booted.run(*step.split())
+    assert watchdogs() == ["RuntimeWatchdogUSec=1min", "RebootWatchdogUSec=2min"] != before
+
+
 def set_up(booted, api, servers):
     """As a person does it; options stand in for the addresses of the API."""
     about = api.about
