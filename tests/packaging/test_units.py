@@ -119,7 +119,12 @@ def test_auctions_go_through_both_units_as_they_are_shipped(booted, agent, sink,
     # Without a key it is not started, and nothing has failed.
     assert (gavel.show("ActiveState"), gavel.show("ConditionResult")) == ("inactive", "no")
 
+    # Its limit of memory follows the board and the configuration.
+    assert gavel.show("MemoryMax") == str((12 + 48) << 20)
     set_up(booted, api, servers)
+    booted.run("sed", "-i", r"s|^{$|{ \"memory\": { \"budget_kib\": 14336 },|", "/etc/gavel/gavel.json")
+    booted.run("systemctl", "daemon-reload")
+    assert gavel.show("MemoryMax") == str((14 + 48) << 20)
     assert booted.mode("/etc/gavel/gavel.json") == "root:gavel 640"
     for name in ("client_id", "client_secret"):
         assert booted.mode("/etc/gavel/" + name) == "gavel:gavel 600"

@@ -90,9 +90,11 @@ static void every_option_has_its_default(void **state)
 #define STRING_IS(value, def) assert_string_equal(value, def)
 #define SECRET_IS(value, def) assert_string_equal(value, def)
 #define URI_IS(value, def)    assert_string_equal(value, def)
-#define LIST_IS(value, def)   assert_true((value).count == 1 && strcmp((value).items[0], def) == 0)
-#define MAP_IS(value, def)    assert_true((value).count == 0 && def[0] == '\0')
-#define ENUM_IS(value, def)   assert_int_equal(value, config_choice_default(def))
+#define LIST_IS(value, def)                                                                        \
+    assert_true((def)[0] ? (value).count == 1 && strcmp((value).items[0], def) == 0                \
+                         : (value).count == 0)
+#define MAP_IS(value, def)  assert_true((value).count == 0 && def[0] == '\0')
+#define ENUM_IS(value, def) assert_int_equal(value, config_choice_default(def))
     /* The one default that is made from another option. */
     assert_string_equal(c->config.sink_dead_letter_topic, "auctions.dead-letters");
     c->config.sink_dead_letter_topic = "";
