@@ -75,18 +75,23 @@ static bool is_local_property(const char *name)
     return false;
 }
 
+static gv_status property_belongs(const char *name, const char *why, gv_error *err)
+{
+    char path[CONFIG_PATH_MAX], key[72];
+
+    config_show_key(name, key, sizeof key);
+    config_path(path, "%s[\"%s\"]", config_infos[CONFIG_OPTION_kafka_properties].path, key);
+    return belongs(path, why, err);
+}
+
 static gv_status check_properties(const cJSON *properties, gv_error *err)
 {
     const cJSON *property;
 
     cJSON_ArrayForEach(property, properties)
     {
-        char path[CONFIG_PATH_MAX], key[72];
-        const char *name = property->string ? property->string : "";
-        config_show_key(name, key, sizeof key);
-        config_path(path, "kafka.properties[\"%s\"]", key);
-        if (is_local_property(name))
-            return belongs(path, "it names something there", err);
+        if (property->string && is_local_property(property->string))
+            return property_belongs(property->string, "it names something there", err);
     }
     return GV_OK;
 }
@@ -205,7 +210,7 @@ static gv_status keep_properties(cJSON *own, cJSON *update, gv_error *err)
         if (!cJSON_IsObject(theirs))
             return gv_fail(err, GV_INVAL, "%s: expected an object", path);
         if (find(theirs, property->string))
-            return belongs(path, "its own file refers to a secret there", err);
+            return property_belongs(property->string, "its own file refers to a secret there", err);
         cJSON *copy = cJSON_Duplicate(property, true);
         if (!copy || !cJSON_AddItemToObject(theirs, property->string, copy)) {
             cJSON_Delete(copy);
