@@ -91,7 +91,7 @@ function(gavel_link TARGET SCOPE)
 endfunction()
 
 # Rooms and libraries of the main host.
-set(GAVEL_HOST_ONLY sink store deps::mongoc deps::sqlite3 deps::microhttpd)
+set(GAVEL_HOST_ONLY sink store deps::mongoc deps::sqlite3)
 
 # Also returns from the function that calls it when the target is left out.
 macro(gavel_arguments)
