@@ -19,9 +19,7 @@
 #include "agent/status/status.h"
 
 typedef struct {
-    gv_span page;            /* HTML; without data: there is none */
-    const char *page_policy; /* what it may load and run: a Content-Security-Policy */
-    void (*look)(void *ctx, status_facts *out);
+    void (*look)(void *ctx, status_facts *out); /* all at this instant */
     void *ctx;
 } routes;
 
