@@ -5,6 +5,12 @@
 
 #include <string.h>
 
+#define CONNECTIONS   16u
+#define REQUEST_BYTES 6144u /* browsers send the cookies of everything else on this host along */
+#define ANSWERS       2u
+#define ANSWER_MAX    ((size_t)192 * 1024) /* some 250 feeds; what has no room is counted there */
+#define TIMEOUT_MS    10000u
+
 typedef gv_status render_fn(const status_facts *facts, gv_buf *out);
 
 static void show_text(const routes *r, const char *type, render_fn *render, http_answer *answer)
@@ -55,6 +61,17 @@ static void show_health(const routes *r, http_answer *answer)
               "back, or spool.quota_mib is raised.\n";
     answer->status = why ? 503 : 200;
     answer->fixed = gv_span_str(why ? why : "ok\n");
+}
+
+http_server_config routes_server_config(const char *listen, size_t feeds)
+{
+    size_t bytes = STATUS_TEXT_BYTES(feeds);
+    return (http_server_config){ .listen = listen,
+                                 .connections = CONNECTIONS,
+                                 .timeout_ms = TIMEOUT_MS,
+                                 .request_bytes = REQUEST_BYTES,
+                                 .answer_bytes = bytes < ANSWER_MAX ? bytes : ANSWER_MAX,
+                                 .answers = ANSWERS };
 }
 
 typedef struct {
