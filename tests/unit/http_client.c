@@ -44,7 +44,10 @@ int client_connect(http_world *w)
     const struct sockaddr_in at = { .sin_family = AF_INET,
                                     .sin_port = htons((in_port_t)http_server_port(w->server)),
                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const int bytes = 2048; /* what it does not take soon waits at the server */
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&at, sizeof at) != 0)
         assert_int_equal(errno, EINPROGRESS);
     return fd;

@@ -338,11 +338,9 @@ static void slow_readers_of_all_answers_get_others_told_to_come_again(void **sta
 {
     static http_client_end slow[2];
     static const char large[] = "GET /large HTTP/1.1\r\n" HOST;
-    const int bytes = 1024;
     (void)state;
     for (int i = 0; i < 2; i++) {
         client_start(&world, &slow[i]);
-        setsockopt(slow[i].fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
         WORLD_UNTIL(&world, client_send(&slow[i], large, sizeof large - 1) > 0);
         WORLD_UNTIL(&world, asked == (unsigned)i + 1);
     }
