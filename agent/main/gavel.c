@@ -2,6 +2,7 @@
 #include "agent/main/agent.h"
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
+#include "agent/main/owner_command.h"
 #include "agent/main/setup.h"
 #include "agent/main/status_command.h"
 #include "agent/tools/tools.h"
@@ -27,7 +28,9 @@ static int usage(FILE *out)
         "URL]\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check | show | options | reference\n"
+        "  config      check | show | options | reference; keygen | sign | verify | publish | "
+        "diff\n"
+        "              of updates for boards over the air (gavel config --help)\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -142,7 +145,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "setup") == 0)
         return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
-        return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+        return owner_config_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)
         return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "status") == 0)
