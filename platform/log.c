@@ -13,7 +13,9 @@ static struct {
     gv_log_level level;
     gv_log_format format;
     int fd;
-} conf = { GV_LOG_INFO, GV_LOG_LOGFMT, 2 };
+    gv_log_observer *observer;
+    void *observer_ctx;
+} conf = { .level = GV_LOG_INFO, .format = GV_LOG_LOGFMT, .fd = 2 };
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -149,12 +151,23 @@ void gv_log_configure(gv_log_level level, gv_log_format format, int fd)
     conf.fd = fd;
 }
 
-bool gv_log_enabled(gv_log_level level)
+void gv_log_observe(gv_log_observer *observer, void *ctx)
 {
-    return level <= conf.level;
+    conf.observer = observer;
+    conf.observer_ctx = ctx;
 }
 
-void gv_log_write(gv_log_level level, const gv_kv *pairs)
+static bool is_observed(gv_log_level level)
+{
+    return conf.observer && level <= GV_LOG_WARN;
+}
+
+bool gv_log_enabled(gv_log_level level)
+{
+    return level <= conf.level || is_observed(level);
+}
+
+static void write_line(gv_log_level level, const gv_kv *pairs)
 {
     /* sd-daemon(3): syslog priorities of error, warning, info, debug */
     static const char *const priorities[] = { "<3>", "<4>", "<6>", "<7>" };
@@ -176,6 +189,14 @@ void gv_log_write(gv_log_level level, const gv_kv *pairs)
             (struct iovec){ (void *)(uintptr_t)priorities[level], strlen(priorities[level]) };
     ssize_t ignored = writev(conf.fd, parts, 2); /* a log that cannot be written is lost */
     (void)ignored;
+}
+
+void gv_log_write(gv_log_level level, const gv_kv *pairs)
+{
+    if (is_observed(level))
+        conf.observer(conf.observer_ctx, level, pairs);
+    if (level <= conf.level)
+        write_line(level, pairs);
 }
 
 bool gv_log_level_parse(const char *name, gv_log_level *level)

@@ -2,7 +2,8 @@
  *
  * What to log: states and counts; never secrets or payloads.
  * Memory:      each line is built on the stack and cut at 1 KiB; nothing is allocated.
- * Threads:     a line is one write(2) and so is not torn; configure before threads start.
+ * Threads:     a line is one write(2) and so is not torn; configure before threads start. The observer
+ *              is called on the thread that logs.
  *
  *     GV_LOG(GV_LOG_INFO, gv_kmsg("snapshot forwarded"), gv_kstr("snapshot", id), gv_kuint("records", n));
  */
@@ -48,6 +49,11 @@ void gv_log_configure(gv_log_level level, gv_log_format format, int fd);
 bool gv_log_enabled(gv_log_level level);
 void gv_log_write(gv_log_level level, const gv_kv *pairs);
 bool gv_log_level_parse(const char *name, gv_log_level *level);
+
+/* Is told of warnings and errors, whatever the level of the log, before they are written. It must not
+ * log. NULL: nobody. The pairs are its to look at until it returns. */
+typedef void gv_log_observer(void *ctx, gv_log_level level, const gv_kv *pairs);
+void gv_log_observe(gv_log_observer *observer, void *ctx);
 
 #define GV_LOG(level, ...)                                                                         \
     do {                                                                                           \

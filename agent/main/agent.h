@@ -8,6 +8,7 @@
 
 #include "agent/config/config.h"
 #include "agent/pipeline/budget.h"
+#include "agent/status/status.h"
 #include "platform/clock.h"
 #include "platform/loop.h"
 
@@ -25,6 +26,7 @@ typedef struct {
     plat_clock *clock;
     const plat_fs *fs;
     agent_wishes *wishes;
+    status_past *past;
     bool single_pass; /* `gavel once` */
     bool progress;    /* draw a progress line on stderr */
 } agent_setup;

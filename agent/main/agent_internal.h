@@ -9,6 +9,7 @@
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/schema_shelf.h"
 #include "agent/source/source.h"
+#include "board/board.h"
 #include "board/health.h"
 #include "board/led.h"
 #include "platform/fs_count.h"
@@ -37,6 +38,11 @@ typedef struct {
     source *source;
     health health;
     led led;
+    char board_model[BOARD_MODEL_MAX];
+    char history_path[PLAT_PATH_MAX];
+    status_trouble troubles[HEALTH_TROUBLES]; /* as the facts have them */
+    uint64_t facts_ms;                        /* the instant of the facts */
+    uint64_t look_due_ms;
     uint64_t started_ms;
     uint64_t watchdog_ms; /* 0: none */
     uint64_t watchdog_due_ms;
@@ -52,5 +58,12 @@ void agent_close_parts(agent *a);
 void agent_report_start(agent *a);
 void agent_report(agent *a, uint64_t now_ms); /* to systemd and the log, as due */
 void agent_report_stop(agent *a);
+
+/* --- agent_status.c: what it shows of itself --- */
+void agent_status_start(agent *a);
+/* All parts at this instant; conditions are told as of it. The facts borrow from the agent. */
+void agent_status_facts(agent *a, status_facts *out);
+void agent_status_tick(agent *a, uint64_t now_ms); /* conditions and history, as due */
+void agent_status_stop(agent *a);                  /* what outlives this agent is kept */
 
 #endif

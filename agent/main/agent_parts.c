@@ -22,7 +22,8 @@ static gv_status name_things(agent *a, gv_error *err)
         return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
         snprintf(a->cache_path, PLAT_PATH_MAX, "%s/registry.json", c->state_dir) >= PLAT_PATH_MAX ||
-        snprintf(a->shelf_dir, PLAT_PATH_MAX, "%s/schemas", c->state_dir) >= PLAT_PATH_MAX)
+        snprintf(a->shelf_dir, PLAT_PATH_MAX, "%s/schemas", c->state_dir) >= PLAT_PATH_MAX ||
+        snprintf(a->history_path, PLAT_PATH_MAX, "%s/history", c->state_dir) >= PLAT_PATH_MAX)
         return gv_fail(err, GV_INVAL, "state_dir is too long");
     status = cli_spool_dir(c, a->spool_dir, err);
     if (status != GV_OK)
@@ -205,7 +206,8 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
         return gv_fail(err, GV_INVAL, "spool.segment_kib and memory.batch_kib do not fit together");
     spool_bytes += schema_shelf_memory_bytes();
     return budget_divide((size_t)c->memory_budget_kib * 1024, (unsigned)c->api_max_transfers,
-                         source_memory_bytes(source_settings), spool_bytes, &a->budget, err);
+                         source_memory_bytes(source_settings), spool_bytes, sizeof(status_past),
+                         &a->budget, err);
 }
 
 gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err)

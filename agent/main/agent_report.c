@@ -79,6 +79,7 @@ static bool is_outage(const agent *a)
 void agent_report_start(agent *a)
 {
     open_board(a);
+    agent_status_start(a);
     a->started_ms = plat_mono_ms(a->setup.clock);
     a->wear_due_ms = a->started_ms + WEAR_EACH_MS;
     a->watchdog_ms = plat_notify_watchdog_ms();
@@ -94,6 +95,7 @@ void agent_report(agent *a, uint64_t now_ms)
 {
     health_tick(&a->health);
     led_alarm(&a->led, is_outage(a));
+    agent_status_tick(a, now_ms);
     if (a->watchdog_ms && now_ms >= a->watchdog_due_ms) {
         plat_notify("WATCHDOG=1");
         a->watchdog_due_ms = now_ms + a->watchdog_ms;
@@ -132,6 +134,7 @@ void agent_report_stop(agent *a)
     const pipeline_counts *p = pipeline_state(a->pipeline);
     const forwarder_status *f = forwarder_state(a->forwarder);
     led_close(&a->led);
+    agent_status_stop(a);
     log_spool(a);
     log_wear(a, plat_mono_ms(a->setup.clock));
     GV_LOG(GV_LOG_INFO, gv_kmsg("stopped"), gv_kuint("requests", s->requests),

@@ -187,6 +187,24 @@ static bool print_json(const findings *f)
     return true;
 }
 
+/* --- for systemd ------------------------------------------------------------------------------ */
+/* Beside the budget the kernel counts socket buffers and the spool's pages on their way to the disk. */
+#define UNIT_ROOM_MIB 48u
+
+static bool print_unit(const findings *f)
+{
+    if (f->no_budget.text[0]) {
+        fprintf(stderr, "gavel: no limit of memory: %s\n", f->no_budget.text);
+        return false;
+    }
+    size_t budget_mib = (f->budget.total + ((1u << 20) - 1)) >> 20;
+    printf("# Made at each boot for profile %s: memory.budget_kib and %u MiB for what the kernel "
+           "counts.\n"
+           "[Service]\nMemoryMax=%zuM\n",
+           f->profile->name, UNIT_ROOM_MIB, budget_mib + UNIT_ROOM_MIB);
+    return true;
+}
+
 /* --- the command ------------------------------------------------------------------------------ */
 /* The configuration; where it cannot be had, what holds without one. A person who sets a board up has
  * none yet, and another user cannot read its secrets. */
@@ -212,19 +230,22 @@ int board_command(int argc, char **argv, const char *default_path)
 {
     const char *path = cli_take_option(&argc, argv, "--config");
     bool json = cli_take_flag(&argc, argv, "--json");
+    bool unit = cli_take_flag(&argc, argv, "--unit");
     plat_fs fs = plat_fs_system();
     plat_clock clock = plat_clock_system(GAVEL_BUILD_TIME_S * 1000);
     findings f = { 0 };
     int code;
     if (argc != 1) {
-        fprintf(stderr, "usage: gavel board [--json] [--config FILE]\n");
+        fprintf(stderr, "usage: gavel board [--json | --unit] [--config FILE]\n");
         return CLI_USAGE;
     }
     cli_config *c = load(path, default_path, &fs, &code);
     if (!c)
         return CLI_USAGE;
     find_out(&f, &c->config, &fs, &clock);
-    if (json) {
+    if (unit) {
+        code = print_unit(&f) ? CLI_OK : CLI_USAGE;
+    } else if (json) {
         if (!print_json(&f))
             code = CLI_NOT_ALL_WELL;
     } else {

@@ -2,7 +2,8 @@
 #ifndef GAVEL_MAIN_BOARD_COMMAND_H
 #define GAVEL_MAIN_BOARD_COMMAND_H
 
-/* "board [--json] [--config FILE]"; argv[0] is "board". An exit code. */
+/* "board [--json | --unit] [--config FILE]"; argv[0] is "board". --unit: settings of the systemd unit
+ * that follow from the board and its configuration. An exit code. */
 int board_command(int argc, char **argv, const char *default_path);
 
 #endif

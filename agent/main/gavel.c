@@ -110,10 +110,12 @@ static int run(const char *path, bool single_pass, bool progress)
     cli_config *config = cli_load(path, CONFIG_AGENT);
     if (!config)
         return CLI_USAGE;
+    static status_past past;
+    status_past_init(&past, &clock);
     plat_loop *loop = plat_loop_open(&err);
     agent_end end = AGENT_FAILED;
     if (loop && plat_loop_signals(loop, signals, 3, on_signal, &wishes, &err) == GV_OK) {
-        agent_setup setup = { NULL, loop, &clock, &fs, &wishes, single_pass, progress };
+        agent_setup setup = { NULL, loop, &clock, &fs, &wishes, &past, single_pass, progress };
         end = run_all(&setup, path, &config, &err);
     }
     if (end == AGENT_FAILED)

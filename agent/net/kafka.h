@@ -93,7 +93,8 @@ gv_status kafka_produce_with_headers(kafka_producer *p, const char *topic, gv_sp
 /* Runs the callbacks that are due; also called from the loop by itself. */
 void kafka_producer_poll(kafka_producer *p);
 /* Waits up to timeout_ms for what was produced, running callbacks; GV_AGAIN when some is still
- * unreported. */
+ * unreported. Not for waiting in a loop of one's own: with nothing produced it returns at once, having
+ * woken librdkafka's threads, and enough of that keeps them from sending. */
 gv_status kafka_producer_flush(kafka_producer *p, uint32_t timeout_ms);
 /* Reports all that is unreported as not acknowledged (KAFKA_RETRY), then closes. */
 void kafka_producer_close(kafka_producer *p);

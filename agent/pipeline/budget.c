@@ -13,7 +13,7 @@
 #define KAFKA_QUEUE_BYTES  (512u * 1024u)
 
 gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, size_t spool_bytes,
-                        memory_budget *out, gv_error *err)
+                        size_t status_bytes, memory_budget *out, gv_error *err)
 {
     *out = (memory_budget){
         .total = total,
@@ -22,10 +22,11 @@ gv_status budget_divide(size_t total, unsigned transfers, size_t source_bytes, s
         .kafka = KAFKA_RECORDS * KAFKA_RECORD_BYTES + KAFKA_QUEUE_BYTES,
         .source = source_bytes,
         .spool = spool_bytes,
+        .status = status_bytes,
         .kafka_queue_bytes = KAFKA_QUEUE_BYTES,
         .kafka_queue_records = KAFKA_RECORDS,
     };
-    size_t taken = out->program + out->http + out->kafka + out->source + out->spool;
+    size_t taken = out->program + out->http + out->kafka + out->source + out->spool + out->status;
     if (taken >= total)
         return gv_fail(err, GV_FULL,
                        "memory.budget_kib is %zu, but %zu are needed before the first batch: raise "
@@ -42,5 +43,6 @@ void budget_lines(const memory_budget *b, budget_line lines[BUDGET_LINES])
     lines[2] = (budget_line){ "Kafka client", b->kafka };
     lines[3] = (budget_line){ "feeds", b->source };
     lines[4] = (budget_line){ "spool", b->spool };
-    lines[5] = (budget_line){ "batches and codec", b->pipeline };
+    lines[5] = (budget_line){ "status page", b->status };
+    lines[6] = (budget_line){ "batches and codec", b->pipeline };
 }

@@ -29,6 +29,7 @@ static void settle(pipeline *p, lane *l, source_outcome outcome)
                gv_kuint("replaced_utf8", c->replaced_utf8), gv_kuint("bytes", c->bytes_in),
                gv_kstr("digest", digest), gv_kuint("ms", plat_mono_ms(p->clock) - l->started_ms));
     l->state = LANE_FREE;
+    source_note_records(p->source, l->number, c->records);
     source_settle(p->source, l->number, outcome, l->why.text);
 }
 

@@ -506,6 +506,22 @@ const char *registry_state(const registry *r)
     return r->state;
 }
 
+bool registry_complete(const registry *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (!r->items[i].known)
+            return false;
+    return true;
+}
+
+bool registry_in_trouble(const registry *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->items[i].words[0])
+            return true;
+    return false;
+}
+
 /* --- the sink's side --------------------------------------------------------------------------- */
 static void on_fetched(void *ctx, gv_status status, const call_answer *answer,
                        int64_t retry_after_s, const gv_error *err)

@@ -74,6 +74,9 @@ uint64_t registry_tick(registry *r);
 /* One line for a person: "all ids known", or what is in the way. */
 const char *registry_state(const registry *r);
 
+bool registry_complete(const registry *r); /* every id is known, from this run or an earlier one */
+bool registry_in_trouble(const registry *r); /* it did not answer as it should when last asked */
+
 /* Fetches the schema text of an id; exactly one call of done: GV_OK with the text (NUL-terminated,
  * valid during the call), GV_INVAL when the registry does not know the id or it is no Avro, GV_IO
  * when it cannot be reached or does not answer sensibly (nothing is retried here). `done` may fetch

@@ -13,8 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FEED_URL_MAX  512
-#define FEED_NAME_MAX 40
+#define FEED_URL_MAX     512
+#define FEED_NAME_MAX    40
+#define FEED_TROUBLE_MAX 128
 
 typedef enum { GAME_RETAIL, GAME_CLASSIC, GAME_CLASSIC1X, GAME_CLASSICANN } feed_game;
 
@@ -33,6 +34,7 @@ typedef struct {
     /* The cursor: the newest snapshot that is safe. */
     int64_t last_modified; /* seconds since 1970 UTC; 0: none yet */
     char etag[HTTP_ETAG_MAX];
+    int64_t records; /* of it; -1: fetched before this start */
 
     /* The schedule; monotonic milliseconds. */
     feed_state state;
@@ -45,6 +47,7 @@ typedef struct {
     uint64_t answered_ms; /* when */
     uint64_t age_ms;      /* of the snapshot then, by the server's clock */
     bool stale;           /* warned of */
+    char trouble[FEED_TROUBLE_MAX]; /* why the last try failed; "": it did not */
     int64_t realm_verified; /* Last-Modified of a body whose realm was checked in a first pass */
 } feed;
 

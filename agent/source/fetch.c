@@ -138,6 +138,7 @@ gv_status fetch_start(slot *k, feed *f, gv_error *err)
     k->state = SLOT_ASKING;
     k->feed = f;
     k->unchanged = false;
+    k->records = -1;
     k->token_sent = s->token.fetched;
     f->state = FEED_RUNNING;
     s->counts.requests++;

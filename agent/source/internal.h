@@ -20,6 +20,7 @@ typedef struct {
     int64_t last_modified; /* of the body that is arriving */
     int64_t date;          /* of its answer, by the server; -1: not told */
     uint64_t date_ms;      /* when that was, by our monotonic clock */
+    int64_t records;       /* as it was told; -1: not */
     bool unchanged;        /* the body that was offered is the one we have */
     char etag[HTTP_ETAG_MAX];
     char url[FEED_URL_MAX];
@@ -36,6 +37,7 @@ typedef struct {
     uint64_t token_sent;
     bool token_retried;
     bool done; /* of a single pass */
+    char trouble[FEED_TROUBLE_MAX];
 } realm_index;
 
 struct source {

@@ -1,6 +1,7 @@
 #include "agent/source/internal.h"
 #include "platform/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define INDEX_REFRESH_MS (24u * 3600u * 1000u)
@@ -27,6 +28,7 @@ void realm_index_failed(source *s, realm_index *x, uint64_t at_least_ms, const c
     uint64_t wait_ms = schedule_backoff(&s->config.schedule, &s->random, &x->failures, at_least_ms);
     x->due_ms = plat_mono_ms(s->clock) + wait_ms;
     x->token_retried = false;
+    snprintf(x->trouble, sizeof x->trouble, "%s", reason);
     s->counts.failures++;
     if (s->config.single_pass && x->failures >= SOURCE_SINGLE_PASS_TRIES) {
         x->done = true;

@@ -51,7 +51,7 @@ static gv_status add_feed(source *s, const source_list *l, uint32_t realm, uint3
         return gv_fail(err, GV_FULL, "more than %d connected realms in %s: name the ones you want",
                        SOURCE_REALMS_PER_LIST, l->region);
     feed *f = &s->feeds[s->counts.feeds++];
-    *f = (feed){ .game = l->game, .realm = realm, .house = house };
+    *f = (feed){ .game = l->game, .realm = realm, .house = house, .records = -1 };
     snprintf(f->region, sizeof f->region, "%s", l->region);
     cursor_load(&s->fs, s->config.cursor_dir, f);
     return GV_OK;
@@ -119,6 +119,8 @@ void source_answered(source *s, feed *f, int64_t server_date)
 {
     uint64_t now_ms = plat_mono_ms(s->clock);
     f->token_retried = false;
+    s->counts.feeds_failing -= f->failures > 0;
+    f->trouble[0] = '\0';
     if (server_date > 0)
         plat_clock_raise_floor(s->clock, server_date * 1000);
     schedule_next(f, &s->config.schedule, &s->random, now_ms, server_date);
@@ -133,6 +135,8 @@ void source_failed(source *s, feed *f, uint64_t at_least_ms, const char *reason)
     char name[FEED_NAME_MAX];
     feed_name(f, name);
     uint64_t now_ms = plat_mono_ms(s->clock);
+    s->counts.feeds_failing += f->failures == 0;
+    snprintf(f->trouble, sizeof f->trouble, "%s", reason);
     schedule_retry(f, &s->config.schedule, &s->random, now_ms, at_least_ms);
     f->token_retried = false;
     f->state = FEED_IDLE;
@@ -157,6 +161,7 @@ static void commit(source *s, slot *k)
     feed *f = k->feed;
     f->last_modified = k->last_modified;
     memcpy(f->etag, k->etag, sizeof f->etag);
+    f->records = k->records;
     f->realm_verified = 0;
     s->counts.snapshots++;
     plat_clock_raise_floor(s->clock, f->last_modified * 1000);
@@ -285,6 +290,7 @@ uint64_t source_tick(source *s)
     while (next_ms == 0)
         next_ms = start_one(s, now_ms);
     s->counts.tokens = s->token.fetched;
+    s->counts.key_refused = s->token.refused;
     return next_ms;
 }
 
@@ -342,6 +348,11 @@ void source_resume(source *s, unsigned number)
 {
     if (s->slots[number].state == SLOT_RECEIVING)
         http_resume(s->slots[number].transfer);
+}
+
+void source_note_records(source *s, unsigned number, uint64_t records)
+{
+    s->slots[number].records = (int64_t)records;
 }
 
 void source_hold(source *s, bool hold)

@@ -85,7 +85,25 @@ typedef struct {
     uint32_t feeds_done;   /* of a single pass */
     uint32_t feeds_failed; /* of those done: given up */
     uint32_t feeds_stale;
+    uint32_t feeds_failing; /* their last try failed */
+    bool key_refused;       /* the API does not know the client id or secret */
 } source_counts;
+
+/* What is known of one feed. */
+typedef struct {
+    char name[FEED_NAME_MAX];
+    char region[8];
+    uint32_t realm, house;
+    int64_t last_modified; /* of the newest snapshot that is safe, s since 1970 UTC; 0: none yet */
+    bool has_age;          /* the API has answered since the start */
+    uint64_t age_ms;       /* of that snapshot now, by the server's clock */
+    int64_t records;       /* in it; -1: not known */
+    uint64_t next_ms;      /* monotonic; when it is asked for again, if not fetching */
+    bool fetching;         /* or its records are not all safe yet */
+    bool stale;
+    uint32_t failures;   /* in a row */
+    const char *trouble; /* why the last try failed, valid until the next tick; "": it did not */
+} source_feed;
 
 typedef struct source source;
 
@@ -98,6 +116,9 @@ uint64_t source_tick(source *s);
 void source_resume(source *s, unsigned slot);
 void source_settle(source *s, unsigned slot, source_outcome outcome, const char *reason);
 
+/* How many records the snapshot on that slot has, before it is settled as safe: for source_look(). */
+void source_note_records(source *s, unsigned slot, uint64_t records);
+
 /* While on hold no snapshot is asked for; what is arriving goes on. */
 void source_hold(source *s, bool hold);
 
@@ -107,6 +128,11 @@ bool source_busy(const source *s);     /* some slot is not settled yet */
 bool source_finished(const source *s); /* a single pass is through */
 
 const source_counts *source_state(const source *s);
+void source_look(const source *s, uint32_t i, source_feed *out); /* i < feeds, in no order */
+
+/* What keeps all feeds of a region from being fetched: no token, or no list of realms, and why.
+ * "": nothing does. Valid until the next tick. */
+const char *source_trouble(const source *s);
 size_t source_memory_bytes(const source_config *config); /* what source_open() will allocate */
 void source_close(source *s);
 

@@ -79,7 +79,8 @@ static gv_status accept_reply(token *t, const http_reply *reply, gv_error *err)
 {
     char bearer[TOKEN_TEXT_MAX];
     uint64_t life_s;
-    if (reply->status == 400 || reply->status == 401 || reply->status == 403)
+    t->refused = reply->status == 400 || reply->status == 401 || reply->status == 403;
+    if (t->refused)
         return gv_fail(err, GV_INVAL,
                        "the API refused the client id or secret (HTTP %d): check api.client_id and "
                        "api.client_secret",

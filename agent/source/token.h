@@ -35,6 +35,7 @@ typedef struct {
     http_transfer *transfer;
     uint64_t due_ms; /* not before: back-off */
     uint32_t failures;
+    bool refused;     /* the client id or secret, at the last try */
     uint64_t fetched; /* tokens received */
     gv_error why;     /* of the last failure */
     char reply[TOKEN_REPLY_MAX];

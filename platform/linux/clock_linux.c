@@ -4,6 +4,8 @@
 #include <sys/timex.h>
 #include <time.h>
 
+_Static_assert(sizeof(time_t) >= sizeof(int64_t), "with fewer bits a time ends in 2038");
+
 static int64_t read_ms(clockid_t id)
 {
     struct timespec t;

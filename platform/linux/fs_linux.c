@@ -10,6 +10,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(off_t) >= sizeof(uint64_t), "with fewer bits a file ends at 2 GiB");
+
 static gv_status fail(gv_error *err, const char *what, const char *path)
 {
     int e = errno;

@@ -66,10 +66,10 @@ def write_config(path, api, broker, realms, **more):
     }))
 
 
-def run_gavel(gavel, config, good=(0,)):
-    """One pass: what it logged, and what it used."""
+def run_gavel(command, config, good=(0,)):
+    """One pass: what it logged, and what it used. The command is the program, after what runs it."""
     with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen([gavel, "once", "--no-progress", "--config", config], stderr=log,
+        child = subprocess.Popen([*command, "once", "--no-progress", "--config", config], stderr=log,
                                  stdin=subprocess.DEVNULL)
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -88,7 +88,7 @@ def logged(text, message):
 
 def run_agent(gavel, config):
     """(peak KiB, records, megabytes, milliseconds, CPU seconds) of one pass."""
-    text, used = run_gavel(gavel, config)
+    text, used = run_gavel([gavel], config)
     ended = logged(text, "stopped")
     spent_ms = max(int(ms) for ms in re.findall(r'msg="snapshot forwarded".* ms=(\d+)', text))
     return (ended["peak_memory_kib"], ended["records_acked"], ended["bytes_in"] / 1e6, spent_ms,

@@ -56,7 +56,7 @@ class Agent:
         patience = {"after_ms": 500} if broker is NoBroker else {}  # who is there may answer late
         write_config(self.config, self.api, broker, [FIRST_REALM], state_dir=str(self.state),
                      spool={"reserve_mib": 0, "quota_mib": self.quota_mib, **patience})
-        return run_gavel(self.gavel, self.config, good)[0]
+        return run_gavel([self.gavel], self.config, good)[0]
 
 
 def one_round(args, api, broker, scratch, number):

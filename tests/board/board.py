@@ -15,14 +15,17 @@ at 127.0.0.1, also in certificates and in Kafka's metadata, so on the board syst
 import json
 import os
 import shutil
+import socket
 import subprocess
 from urllib.parse import urlsplit
 
 from gavel_env import TOP, Program, merged
 
 IMAGE = TOP / "build" / "emulator"
+WATCHDOG = TOP / "board" / "packaging" / "gavel" / "watchdog.conf"
 BOOT_S = 300
 HOST = "10.0.2.2"
+HANG_PORT = 9
 # As a person would have it; the rest is World's.
 INSTALLED = {
     "state_dir": None,
@@ -40,6 +43,7 @@ class Board:
         self.directory = world.directory / "board"
         self.directory.mkdir()
         self.disk, self.boots, self.program = IMAGE / "disk.img", 0, None
+        self.hang_port = None  # of this machine, for a board that can be made to hang
 
     # --- what the card has besides the package
     def seed(self):
@@ -56,6 +60,8 @@ class Board:
             (config / secret).chmod(0o600)
         for address in (world.api.base_url, world.services.kafka, world.services.registry):
             self.pass_on(units, port_of(address))
+        if self.hang_port:
+            self.seed_watchdog(tree / "seed", units)
         names = subprocess.run(["find", "seed"], cwd=tree, check=True, capture_output=True).stdout
         archive = subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names,
                                  check=True, capture_output=True).stdout
@@ -63,12 +69,37 @@ class Board:
         path.write_bytes(archive + (IMAGE / "initrd.gz").read_bytes())
         return path
 
+    def start_on_connect(self, units, name, address, command):
+        unit = units / (name + ".socket")
+        unit.write_text("[Socket]\nListenStream=%s\n" % address)
+        unit.with_suffix(".service").write_text("[Service]\nExecStart=%s\n" % command)
+        (units / "sockets.target.wants" / unit.name).symlink_to(unit.name)
+
     def pass_on(self, units, port):
-        socket = units / ("pass-on-%d.socket" % port)
-        socket.write_text("[Socket]\nListenStream=127.0.0.1:%d\n" % port)
-        socket.with_suffix(".service").write_text(
-            "[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd %s:%d\n" % (HOST, port))
-        (units / "sockets.target.wants" / socket.name).symlink_to(socket.name)
+        self.start_on_connect(units, "pass-on-%d" % port, "127.0.0.1:%d" % port,
+                              "/lib/systemd/systemd-socket-proxyd %s:%d" % (HOST, port))
+
+    # --- its watchdog
+    def use_watchdog(self):
+        """Before the first start: as the manual has it, and systemd crashes when it is told to hang."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.hang_port = free.getsockname()[1]
+
+    def seed_watchdog(self, seed, units):
+        directory = seed / "etc/systemd/system.conf.d"
+        directory.mkdir()
+        shutil.copy(WATCHDOG, directory / "gavel-watchdog.conf")
+        self.start_on_connect(units, "hang", "%d" % HANG_PORT, "/bin/sh -c 'kill -SEGV 1'")
+
+    def hang(self):
+        """systemd stands still from now on; everything else goes on."""
+        socket.create_connection(("127.0.0.1", self.hang_port)).close()
+        self.wait_said("Freezing execution")
+
+    def wait_reset(self, deadline_s):
+        """qemu ends when the board is reset; what it has said until then."""
+        assert self.program.wait(deadline_s) == 0, self.program.log()[-3000:]
+        return self.program.log()
 
     # --- power
     def start(self):
@@ -81,6 +112,7 @@ class Board:
                         "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer],
                        check=True)
         self.disk = layer
+        forward = ",hostfwd=tcp:127.0.0.1:%d-:%d" % (self.hang_port, HANG_PORT) if self.hang_port else ""
         self.program = Program(
             ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-nodefaults", "-no-reboot",
              "-display", "none", "-kernel", IMAGE / "kernel" / "vmlinuz", "-initrd", self.initrd,
@@ -88,7 +120,7 @@ class Board:
              "-chardev", "file,id=console,path=/dev/stderr,append=on", "-serial", "chardev:console",
              "-drive", "if=none,id=card,file=%s,format=qcow2,cache=writeback,l2-cache-size=16M" % layer,
              "-device", "virtio-blk-device,drive=card",
-             "-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"],
+             "-netdev", "user,id=net" + forward, "-device", "i6300esb", "-device", "virtio-net-device,netdev=net"],
             self.world.directory / ("boot%d.log" % self.boots))
         self.world.programs.append(self.program)
 
@@ -101,6 +133,10 @@ class Board:
     # --- what can be seen from outside
     def wait_said(self, pattern, deadline_s=BOOT_S):
         return self.program.wait_log(pattern, deadline_s=deadline_s)
+
+    def wait_spooled(self, snapshots):
+        for snapshot in snapshots:
+            self.wait_said(r'msg="snapshot spooled" snapshot=%s ' % snapshot.name)
 
     def written(self):
         """Bytes that its disk has taken in since it was started."""

@@ -14,11 +14,6 @@ def promised(said):
     return set(re.findall(r'msg="snapshot spooled" snapshot=(\S+) ', said))
 
 
-def wait_spooled(board, snapshots):
-    for snapshot in snapshots:
-        board.wait_said(r'msg="snapshot spooled" snapshot=%s ' % snapshot.name)
-
-
 def cut_within(world, board, hour, draw):
     """Shows the hour, and cuts the power when the disk has got some of it. What was said until then."""
     slow_down(world, BYTES_PER_S)
@@ -41,13 +36,13 @@ def test_what_a_board_has_promised_survives_power_cuts_while_it_spools(world, bo
     draw, safe = random.Random(SEED), set()
     with away(world.services, "kafka"):
         board.start()
-        wait_spooled(board, hours[0])
+        board.wait_spooled(hours[0])
         for hour in range(1, cuts + 1):
             safe |= promised(cut_within(world, board, hour, draw))
             # The API shows no hour but this one: the earlier ones are on the disk or nowhere.
             assert names(sum(hours[:hour], [])) <= safe and not names(hours[hour]) & safe
             board.start()
-            wait_spooled(board, hours[hour])
+            board.wait_spooled(hours[hour])
     until(lambda: witness.ledger_entries(world).keys() >= names(sum(hours, [])), "all of it arrives", DRAIN_S, 1)
     board.cut()
     world.load()

@@ -160,6 +160,7 @@ class World:
         self.raw, self.rejects, self.ledger, self.dead = (
             "%s.%s" % (name, part) for part in ("raw", "rejects", "snapshots", "dead-letters"))
         self.api = None
+        self.gavel, self.emulator = GAVEL, ()  # of another processor: with the command that runs it
         self.programs = []
         self.settings = {}
         self.path = self.directory / "gavel.json"
@@ -219,15 +220,16 @@ class World:
         self.programs.append(started)
         return started
 
-    def agent(self, env=None, **options):
-        return self.launch(GAVEL, "run", log="agent.log", env=env, **options)
+    def agent(self, env=None, wrapper=(), **options):
+        return self.launch(self.gavel, "run", log="agent.log", env=env,
+                           wrapper=(*wrapper, *self.emulator), **options)
 
     def sink(self, env=None):
         return self.launch(SINK, "run", log="sink.log", env=env)
 
     def once(self, expect=0, deadline_s=120):
         """One pass of the agent; its log."""
-        program = self.launch(GAVEL, "once", log="once.log")
+        program = self.launch(self.gavel, "once", log="once.log", wrapper=self.emulator)
         code = program.wait(deadline_s)
         assert code == expect, program.log()[-3000:]
         return program.log()

@@ -41,6 +41,17 @@ def api(server):
     return Caller(server)
 
 
+@pytest.mark.parametrize("options, chosen", [((), "AES256-GCM"), (("--clients-cipher",), "CHACHA20")])
+def test_the_client_chooses_the_cipher_only_when_it_may(tmp_path, options, chosen):
+    with StandIn(tmp_path, *options) as running:
+        tls = ssl.create_default_context(cafile=running.ca)
+        tls.maximum_version = ssl.TLSVersion.TLSv1_2  # whose ciphers Python puts in order
+        tls.set_ciphers("ECDHE+CHACHA20:ECDHE+AESGCM")
+        with socket.create_connection(("127.0.0.1", running.port), 10) as plain, \
+                tls.wrap_socket(plain, server_hostname="127.0.0.1") as encrypted:
+            assert chosen in encrypted.cipher()[0]
+
+
 class Caller:
     """An HTTP client that shows everything: raw header names, raw body, how the connection ended."""
 

@@ -18,6 +18,8 @@ TREE = {
 TREE["gavel-sink"] = {path.replace("gavel.", "gavel-sink.").replace("doc/gavel/", "doc/gavel-sink/")
                       .replace("bin/gavel", "bin/gavel-sink").replace("overrides/gavel", "overrides/gavel-sink"): mode
                       for path, mode in TREE["gavel"].items()}
+TREE["gavel"]["./lib/systemd/system-generators/gavel-generator"] = "-rwxr-xr-x"
+TREE["gavel"]["./usr/share/gavel/watchdog.conf"] = "-rw-r--r--"
 EVERYWHERE = ("amd64",)
 BOARDS = {"arm64": ("gavel", "arm64"), "armhf": ("gavel", "armhf"), "armv6": ("gavel-armv6", "armhf")}
 

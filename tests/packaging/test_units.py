@@ -79,6 +79,24 @@ class Unit:
             raise AssertionError("%s\n%s\n%s" % (error, self.show("StatusText"), self.journal())) from None
 
 
+INSTALL = TOP / "board" / "INSTALL.md"
+
+
+def test_the_boards_watchdog_is_left_alone_until_it_is_asked_for_as_the_manual_says(booted, agent, tmp_path):
+    def watchdogs():
+        return booted.run("systemctl", "show", "-p", "RuntimeWatchdogUSec", "-p", "RebootWatchdogUSec").split()
+
+    before = watchdogs()
+    booted.install(shutil.copy(agent, tmp_path))
+    booted.run("systemctl", "daemon-reexec")
+    assert watchdogs() == before
+    steps = re.findall(r"^ +sudo (.*(?:gavel-watchdog\.conf|daemon-reexec).*)$", INSTALL.read_text(), re.M)
+    assert len(steps) == 2
+    for step in steps:
+        booted.run(*step.split())
+    assert watchdogs() == ["RuntimeWatchdogUSec=1min", "RebootWatchdogUSec=2min"] != before
+
+
 def set_up(booted, api, servers):
     """As a person does it; options stand in for the addresses of the API."""
     about = api.about
@@ -101,7 +119,12 @@ def test_auctions_go_through_both_units_as_they_are_shipped(booted, agent, sink,
     # Without a key it is not started, and nothing has failed.
     assert (gavel.show("ActiveState"), gavel.show("ConditionResult")) == ("inactive", "no")
 
+    # Its limit of memory follows the board and the configuration.
+    assert gavel.show("MemoryMax") == str((12 + 48) << 20)
     set_up(booted, api, servers)
+    booted.run("sed", "-i", r"s|^{$|{ \"memory\": { \"budget_kib\": 14336 },|", "/etc/gavel/gavel.json")
+    booted.run("systemctl", "daemon-reload")
+    assert gavel.show("MemoryMax") == str((14 + 48) << 20)
     assert booted.mode("/etc/gavel/gavel.json") == "root:gavel 640"
     for name in ("client_id", "client_secret"):
         assert booted.mode("/etc/gavel/" + name) == "gavel:gavel 600"

@@ -9,7 +9,7 @@ source_world w;
 
 int64_t server_time(void)
 {
-    return EPOCH + (int64_t)(w.now.mono_ms / 1000);
+    return EPOCH + w.later_s + (int64_t)(w.now.mono_ms / 1000);
 }
 
 void date_text(int64_t seconds, char *text, size_t cap)

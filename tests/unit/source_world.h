@@ -52,6 +52,7 @@ typedef struct {
     source_config config;
     source_list lists[4];
     /* the server */
+    int64_t later_s;   /* its clock is ahead of EPOCH by so much */
     int64_t published; /* Last-Modified of what it has */
     bool hourly;       /* publishes on the hour of its own */
     const char *etag;

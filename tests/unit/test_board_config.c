@@ -3,6 +3,7 @@
 #include "agent/main/cli.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
+#include "agent/status/status.h"
 #include "board/board.h"
 #include "tests/doubles/disk_double.h"
 #include "tests/unit/auction_bodies.h"
@@ -176,7 +177,7 @@ static memory_budget divided(const config_case *c)
     assert_true(spool_bytes > 0 && spool_bytes < SIZE_MAX);
     if (budget_divide((size_t)number(c, BOARD_memory_budget_kib) * 1024,
                       (unsigned)number(c, BOARD_api_max_transfers), source_memory_bytes(&sources),
-                      spool_bytes, &b, &err) != GV_OK)
+                      spool_bytes, sizeof(status_past), &b, &err) != GV_OK)
         fail_msg("%s: %s", c->config.profile, err.text);
     return b;
 }

@@ -75,6 +75,19 @@ static void saved_cursor_is_loaded_again(void **state)
     assert_string_equal(loaded().etag, longest);
 }
 
+/* From 2038 on 31 bits are too few for a time, from 2106 on 32. */
+static void times_beyond_2038_and_2106_are_kept(void **state)
+{
+    static const int64_t times[] = { INT64_C(2147483648), INT64_C(2211854706), INT64_C(4294967296),
+                                     INT64_C(4342327872), INT64_C(253402300799) };
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        save(times[i], "");
+        assert_true(loaded().last_modified == times[i]);
+        assert_true(cursor_newest(&fs, "state") == times[i]);
+    }
+}
+
 static void no_cursor_is_no_cursor_and_not_worth_a_word(void **state)
 {
     (void)state;
@@ -299,6 +312,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(saved_cursor_is_loaded_again),
+        TEST(times_beyond_2038_and_2106_are_kept),
         TEST(no_cursor_is_no_cursor_and_not_worth_a_word),
         TEST(cursor_that_was_saved_survives_any_power_cut),
         TEST(any_failing_operation_leaves_the_old_cursor_or_the_new_one),

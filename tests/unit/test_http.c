@@ -997,6 +997,9 @@ static void dates_are_read_in_all_three_forms(void **state)
     assert_int_equal(http_date_parse(gv_span_str("Sun Nov  6 08:49:37 1994")), 784111777);
     assert_true(http_date_parse(gv_span_str("Thu, 29 Feb 2096 00:00:00 GMT")) ==
                 INT64_C(3981312000));
+    assert_true(http_date_parse(gv_span_str("Fri, 03 Feb 2040 04:05:06 GMT")) ==
+                INT64_C(2211854706));
+    assert_true(http_date_parse(gv_span_str("Tue Aug  9 10:11:12 2107")) == INT64_C(4342327872));
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(http_date_parse(gv_span_str(wrong[i])), -1);
     for (int64_t day = 0; day < 60000; day++) { /* beside the C library */

@@ -104,6 +104,7 @@ static void numbers_are_whole_and_exact(void **state)
     e.records = UINT64_C(4294967297);
     assert_int_equal(ledger_write(&e, text, &len, &err), GV_OK);
     assert_non_null(strstr(text, "\"snapshot_at\":253402300799000,"));
+    assert_non_null(strstr(text, "\"snapshot\":\"eu/4294967295/2/253402300799\","));
     assert_non_null(strstr(text, "\"realm\":4294967295,"));
     assert_non_null(strstr(text, "\"records\":4294967297,"));
 }

@@ -181,7 +181,7 @@ static void the_wall_clock_is_never_below_its_floor(void **state)
 
 static void the_systems_clocks_run(void **state)
 {
-    const int64_t far = INT64_C(4102444800000); /* the year 2100 */
+    const int64_t far = INT64_C(4342327872000); /* the year 2107 */
     plat_clock clock = plat_clock_system(GAVEL_BUILD_TIME_S * 1000);
     uint64_t before = plat_mono_ms(&clock), now = before;
 
@@ -327,6 +327,22 @@ static void peak_memory_counts_what_was_touched(void **state)
     assert_true(plat_peak_memory_kib() + 1024 >= grown);
 }
 
+static void memory_now_grows_with_what_is_touched(void **state)
+{
+    const size_t grown_kib = 16 * 1024;
+    uint64_t before = plat_memory_kib();
+    char *block = malloc(grown_kib * 1024);
+
+    (void)state;
+    assert_non_null(block);
+    memset(block, 1, grown_kib * 1024);
+    assert_int_equal(block[grown_kib * 1024 - 1], 1); /* keeps the block */
+    uint64_t grown = plat_memory_kib();
+    assert_true(before > 0 && grown >= before + grown_kib / 2);
+    assert_true(grown <= plat_peak_memory_kib() + 1024);
+    free(block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +362,7 @@ int main(void)
         cmocka_unit_test(without_a_notify_socket_nothing_is_said),
         cmocka_unit_test(the_watchdog_is_fed_twice_as_often_as_it_asks),
         cmocka_unit_test(peak_memory_counts_what_was_touched),
+        cmocka_unit_test(memory_now_grows_with_what_is_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,12 +174,13 @@ static void an_unknown_schema_is_checked_registered_and_announced(void **state)
     (void)state;
     schema_count = 2;
     open_registry();
-    assert_false(has_id(0, &id));
+    assert_false(has_id(0, &id) || registry_complete(reg) || registry_in_trouble(reg));
     assert_non_null(strstr(registry_state(reg), "2 of 2 schema ids missing"));
     assert_int_equal(wait_for_id(0), 41);
     assert_int_equal(wait_for_id(1), 42);
     assert_int_equal(announced, 2);
     assert_string_equal(registry_state(reg), "all schema ids known");
+    assert_true(registry_complete(reg) && !registry_in_trouble(reg));
     const char *told = control(NULL);
     assert_int_equal(times(told, "/compatibility/subjects/auctions-value/versions/latest"), 1);
     assert_int_equal(times(told, "\"/subjects/auctions-value/versions\""), 1);
@@ -362,6 +363,7 @@ static void a_first_boot_without_a_registry_waits_and_gets_its_ids_later(void **
     assert_int_equal(announced, 0);
     assert_int_not_equal(access(CACHE, F_OK), 0); /* no failure is ever cached */
     assert_non_null(strstr(registry_state(reg), "2 of 2"));
+    assert_true(!registry_complete(reg) && registry_in_trouble(reg));
     control("{\"faults\":[]}");
     assert_int_equal(wait_for_id(0), 41);
     assert_int_equal(wait_for_id(1), 42);
@@ -525,6 +527,7 @@ static void ids_survive_a_restart_without_a_registry(void **state)
     assert_true(has_id(0, &id));
     assert_int_equal(id, 41);
     assert_string_equal(registry_state(reg), "all schema ids known");
+    assert_true(registry_complete(reg) && registry_in_trouble(reg));
     close_registry();
     open_registry();
     assert_true(has_id(1, &id));

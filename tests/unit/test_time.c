@@ -159,12 +159,47 @@ static void clock_that_falls_back_does_not_take_the_floor_with_it(void **state)
     assert_in_range(plat_wall_ms(&w.clock), INT64_C(1000) * (EPOCH + 2 * 3600), INT64_MAX);
 }
 
+/* The time on the disk is the floor of a clock without a battery, and what the server is asked with. */
+static void expect_restart_knows(int64_t stamped)
+{
+    char text[64];
+    size_t before = calls_of("/auctions");
+    w.now.wall_ms = 7;
+    w.clock = clock_double_table(&w.now);
+    open_source();
+    assert_in_range(plat_wall_ms(&w.clock), 1000 * stamped, 1000 * stamped + 7);
+    run_for(MINUTE);
+    date_text(stamped, text, sizeof text);
+    assert_non_null(call_of("/auctions", before));
+    assert_string_equal(http_call_header(call_of("/auctions", before), "If-Modified-Since"), text);
+    close_source();
+}
+
+/* From 2038 on 31 bits are too few for a time, from 2106 on 32; the board's clock is in 1970 as ever. */
+static void a_day_of_the_next_century_is_like_any_other(void **state)
+{
+    static run_record today, later;
+    static const int64_t ahead_h[] = { 220000, 820000 }; /* in 2039 and 2108 */
+    (void)state;
+    w.hourly = true;
+    record(&today, stays_in_1970, 24 * 60);
+    for (size_t i = 0; i < sizeof ahead_h / sizeof ahead_h[0]; i++) {
+        w.later_s = ahead_h[i] * 3600;
+        record(&later, stays_in_1970, 24 * 60);
+        assert_true(later.stamped == today.stamped + w.later_s);
+        later.stamped = today.stamped;
+        expect_same(&today, &later);
+        expect_restart_knows(today.stamped + w.later_s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_day_of_snapshots_is_the_same_however_the_wall_clock_jumps),
         TEST(back_off_after_failures_is_the_same_however_the_wall_clock_jumps),
         TEST(late_snapshot_is_polled_for_the_same_however_the_wall_clock_jumps),
+        TEST(a_day_of_the_next_century_is_like_any_other),
         TEST(clock_that_falls_back_does_not_take_the_floor_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,8 @@ static void times_are_dates_in_utc_or_how_long_ago(void **state)
         { "2014-07-01", NOW_MS - 1801000 },
         { "1970-01-01", 0 },
         { "2016-02-29", INT64_C(1456704000000) },
+        { "2040-02-03T04:05:06Z", INT64_C(2211854706000) },
+        { "2107-08-09T10:11:12Z", INT64_C(4342327872000) },
         { "90m", NOW_MS - 5400000 },
         { "24h", NOW_MS - 86400000 },
         { "7d", NOW_MS - 7 * INT64_C(86400000) },
@@ -131,6 +133,10 @@ static void times_are_printed_as_they_are_read(void **state)
     assert_string_equal(text, "2014-07-01T00:30:01Z");
     assert_int_equal(from(text, &ms), GV_OK);
     assert_int_equal(ms, NOW_MS);
+    filter_format_time(INT64_C(2211854706000), text);
+    assert_string_equal(text, "2040-02-03T04:05:06Z");
+    filter_format_time(INT64_C(4342327872000), text);
+    assert_string_equal(text, "2107-08-09T10:11:12Z");
     filter_format_time(0, text);
     assert_string_equal(text, "-");
 }

@@ -408,6 +408,8 @@ def parse_arguments(argv):
     parser.add_argument("--expires-in", type=int, default=86399, metavar="SECONDS")
     parser.add_argument("--rate", type=int, default=100, help="requests a second; 0: no limit")
     parser.add_argument("--framing", choices=("chunked", "length"), default="chunked")
+    parser.add_argument("--clients-cipher", action="store_true",
+                        help="the client chooses how it is encrypted; else AES goes first")
     parser.add_argument("--time-shift", type=int, default=0, metavar="SECONDS",
                         help="added to every Last-Modified")
     parser.add_argument("--classic-namespace", action="append", metavar="NAME",
@@ -451,6 +453,8 @@ def main(argv=None):
     ca, certificate, key = certificates.make(run_dir)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
+    if args.clients_cipher:
+        tls.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     try:
         store = make_store(args)
     except (ValueError, OSError, argparse.ArgumentTypeError) as error:
