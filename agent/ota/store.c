@@ -370,6 +370,49 @@ gv_status store_revert(store *s, uint64_t version, bool to_own_file, int64_t at_
     return adopt(s, next, err);
 }
 
+/* --- wishes ----------------------------------------------------------------------------------- */
+static const char *const wish_words[] = { "previous", "own-file" };
+
+gv_status store_wish_put(const plat_fs *fs, const char *state_dir, const store_wish *wish,
+                         gv_error *err)
+{
+    char path[PLAT_PATH_MAX], text[64];
+    int len = snprintf(text, sizeof text, "revert %" PRIu64 " %s\n", wish->version,
+                       wish_words[wish->to_own_file]);
+    if (snprintf(path, sizeof path, "%s/config/wish", state_dir) >= (int)sizeof path)
+        return gv_fail(err, GV_INVAL, "state_dir is too long");
+    return plat_fs_replace(fs, path, text, (size_t)len, err);
+}
+
+bool store_wish_look(store *s, store_wish *out)
+{
+    char path[PLAT_PATH_MAX], text[64], word[16];
+    gv_error err = { 0, "" };
+    size_t len = 0;
+    if (path_of(s, "wish", path, NULL) != GV_OK)
+        return false;
+    gv_status status = plat_fs_load(s->fs, path, text, sizeof text - 1, &len, &err);
+    if (status == GV_IO)
+        return false;
+    text[len] = '\0';
+    bool is_known = status == GV_OK &&
+                    sscanf(text, "revert %17" SCNu64 " %15s", &out->version, word) == 2 &&
+                    (strcmp(word, wish_words[0]) == 0 || strcmp(word, wish_words[1]) == 0);
+    if (!is_known) {
+        store_wish_done(s);
+        return false;
+    }
+    out->to_own_file = strcmp(word, wish_words[1]) == 0;
+    return true;
+}
+
+void store_wish_done(store *s)
+{
+    char path[PLAT_PATH_MAX];
+    if (path_of(s, "wish", path, NULL) == GV_OK)
+        (void)s->fs->remove(s->fs->ctx, path, NULL);
+}
+
 bool store_is_refused(const store *s, const store_ref *update, const char **reason)
 {
     for (size_t i = s->state.refused_count; i-- > 0;) {

@@ -4,6 +4,7 @@
  * state_dir/config/vN.gavel   the bundle of version N, as it came: of the good version, of the good one
  *                             before it, and of the one on trial; whatever else is there is removed
  * state_dir/config/lock       claimed by the agent that runs
+ * state_dir/config/wish       what `gavel config revert` asks of it
  *
  * Power:     each change happens whole or not at all; a bundle is durable before anything names it.
  * Damage:    a state file that cannot be read is set aside, named in the log, and never keeps an agent
@@ -110,6 +111,19 @@ gv_status store_refuse(store *s, const store_ref *update, const char *reason, in
  * version before it, or with `to_own_file` nothing but the board's own file. GV_INVAL: that version is
  * neither. */
 gv_status store_revert(store *s, uint64_t version, bool to_own_file, int64_t at_ms, gv_error *err);
+
+/* --- what a person wishes while an agent runs -------------------------------------------------- */
+typedef struct {
+    uint64_t version; /* to be reverted */
+    bool to_own_file;
+} store_wish;
+
+/* From another process: the agent that has the store open finds it there. Replaces an earlier one. */
+gv_status store_wish_put(const plat_fs *fs, const char *state_dir, const store_wish *wish,
+                         gv_error *err);
+/* False: there is none (any more), or none that makes sense, which is removed. */
+bool store_wish_look(store *s, store_wish *out);
+void store_wish_done(store *s);
 
 /* Whether that version and content was refused or reverted; `reason` may be NULL. */
 bool store_is_refused(const store *s, const store_ref *update, const char **reason);
