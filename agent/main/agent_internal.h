@@ -57,7 +57,8 @@ void agent_close_parts(agent *a);
 /* --- agent_update.c: updates over the air --- */
 size_t agent_update_memory_bytes(const gv_config *config);
 void agent_update_start(agent *a);
-uint64_t agent_update_tick(agent *a); /* may wish for a reload */
+uint64_t agent_update_tick(agent *a);                       /* may wish for a reload */
+void agent_update_facts(const agent *a, status_facts *out); /* its counters, too */
 void agent_update_stop(agent *a);
 
 /* --- agent_report.c: what it tells about itself --- */

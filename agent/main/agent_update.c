@@ -89,6 +89,48 @@ uint64_t agent_update_tick(agent *a)
     return due_ms;
 }
 
+/* --- what it shows ------------------------------------------------------------------------------ */
+static const char *const *refusals(void)
+{
+    static const char *names[BUNDLE_VERDICTS - 1];
+    for (int i = 0; i < BUNDLE_VERDICTS - 1; i++)
+        names[i] = bundle_verdict_name((bundle_verdict)(BUNDLE_GOOD + 1 + i));
+    return names;
+}
+
+/* What the updater counts is of the whole process, whatever agents there were in it. */
+void agent_update_facts(const agent *a, status_facts *out)
+{
+    const updater *u = updater_of(a);
+    status_update *to = &out->update;
+    *to = (status_update){ .sha256 = "",
+                           .outcome = update_outcome_name(UPDATE_NONE),
+                           .reason = "",
+                           .attempted_at_ms = STATUS_UNKNOWN,
+                           .reasons = refusals(),
+                           .reason_count = BUNDLE_VERDICTS - 1,
+                           .next_poll_s = STATUS_UNKNOWN,
+                           .trouble = "" };
+    if (!u)
+        return;
+    const update_state *s = updater_state(u);
+    to->version = s->running_version;
+    to->sha256 = s->running_sha256;
+    to->attempted_version = s->attempted_version;
+    to->outcome = update_outcome_name(s->outcome);
+    to->reason = s->reason;
+    to->trouble = s->poll_trouble;
+    if (s->attempted_version)
+        to->attempted_at_ms = s->attempted_at_ms;
+    if (s->next_poll_ms != UINT64_MAX)
+        to->next_poll_s = s->next_poll_ms > out->now_mono_ms
+                              ? (int64_t)((s->next_poll_ms - out->now_mono_ms) / 1000)
+                              : 0;
+    out->counters.trials_failed = s->trials_failed;
+    for (int i = 0; i < BUNDLE_VERDICTS - 1; i++)
+        out->counters.updates_refused[i] = s->refused[BUNDLE_GOOD + 1 + i];
+}
+
 void agent_update_stop(agent *a)
 {
     updater *u = updater_of(a);

@@ -108,7 +108,7 @@ cli_config *cli_load_in_force(const char *path)
     if (c)
         c = cli_in_force(c, path, &err);
     if (err.text[0])
-        fprintf(stderr, "warning: the update that was taken is not in force: %s\n", err.text);
+        fprintf(stderr, "warning: this is the board's own file without an update: %s\n", err.text);
     return c;
 }
 

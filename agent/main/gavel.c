@@ -4,6 +4,7 @@
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
 #include "agent/main/setup.h"
+#include "agent/main/update_command.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -25,7 +26,7 @@ static int usage(FILE *out)
         "  once        fetch what is new, forward it, and end\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check | show | options | reference\n"
+        "  config      check | show | options | reference | history | revert\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -142,6 +143,8 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (strcmp(argv[1], "setup") == 0)
         return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "config") == 0 && argc > 2 && update_command_is(argv[2]))
+        return update_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
         return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)

@@ -162,6 +162,8 @@ static gv_status load(store *s, gv_error *err)
     if (status == GV_OK)
         status = store_parse(gv_span_of(text, len), &s->state, &why);
     free(text);
+    if (status == GV_IO && why.os_errno != ENOENT && !s->to_write)
+        return gv_fail(err, GV_IO, "%s", why.text);
     if (status != GV_OK && why.os_errno != ENOENT)
         recover(s, path, status, &why);
     return GV_OK;
@@ -373,15 +375,34 @@ gv_status store_revert(store *s, uint64_t version, bool to_own_file, int64_t at_
 /* --- wishes ----------------------------------------------------------------------------------- */
 static const char *const wish_words[] = { "previous", "own-file" };
 
+static gv_status wish_path(const char *state_dir, char path[PLAT_PATH_MAX], gv_error *err)
+{
+    return snprintf(path, PLAT_PATH_MAX, "%s/config/wish", state_dir) < PLAT_PATH_MAX
+               ? GV_OK
+               : gv_fail(err, GV_INVAL, "state_dir is too long");
+}
+
+bool store_wish_waits(const plat_fs *fs, const char *state_dir)
+{
+    char path[PLAT_PATH_MAX];
+    int file;
+    gv_error err = { 0, "" };
+    if (wish_path(state_dir, path, &err) != GV_OK)
+        return false;
+    if (fs->open(fs->ctx, path, PLAT_READ, &file, &err) != GV_OK)
+        return err.os_errno != ENOENT;
+    fs->close(fs->ctx, file);
+    return true;
+}
+
 gv_status store_wish_put(const plat_fs *fs, const char *state_dir, const store_wish *wish,
                          gv_error *err)
 {
     char path[PLAT_PATH_MAX], text[64];
     int len = snprintf(text, sizeof text, "revert %" PRIu64 " %s\n", wish->version,
                        wish_words[wish->to_own_file]);
-    if (snprintf(path, sizeof path, "%s/config/wish", state_dir) >= (int)sizeof path)
-        return gv_fail(err, GV_INVAL, "state_dir is too long");
-    return plat_fs_replace(fs, path, text, (size_t)len, err);
+    gv_status status = wish_path(state_dir, path, err);
+    return status == GV_OK ? plat_fs_replace(fs, path, text, (size_t)len, err) : status;
 }
 
 bool store_wish_look(store *s, store_wish *out)

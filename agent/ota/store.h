@@ -77,7 +77,8 @@ typedef struct store store;
 size_t store_memory_bytes(void);
 
 /* `to_write`: for the agent, and whoever else changes something; GV_AGAIN when another process has it
- * open in this way. Else nothing on disk changes, and any number may look. */
+ * open in this way. Else nothing on disk changes, and any number may look; GV_IO when the state may not be
+ * read. */
 gv_status store_open(const plat_fs *fs, const char *state_dir, bool to_write, store **out,
                      gv_error *err);
 void store_close(store *s); /* NULL is fine */
@@ -121,6 +122,7 @@ typedef struct {
 /* From another process: the agent that has the store open finds it there. Replaces an earlier one. */
 gv_status store_wish_put(const plat_fs *fs, const char *state_dir, const store_wish *wish,
                          gv_error *err);
+bool store_wish_waits(const plat_fs *fs, const char *state_dir);
 /* False: there is none (any more), or none that makes sense, which is removed. */
 bool store_wish_look(store *s, store_wish *out);
 void store_wish_done(store *s);

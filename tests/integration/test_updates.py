@@ -285,3 +285,48 @@ def test_server_that_fails_is_asked_less_often(board, folder, owner):
     folder.put(owner.sign(1, config_of(board)))
     wait_outcome(board, 1, "committed")
     assert agent.stop() == 0
+
+
+# --- what a person does on the board --------------------------------------------------------------
+
+def command(world, *words, expect=0):
+    """`gavel config ...`: what it printed."""
+    done = world.launch(world.gavel, "config", *words, log="-".join(words[:1]) + ".log")
+    before = len(done.out())
+    assert done.wait() == expect, done.log()
+    return done.out()[before:]
+
+
+def test_revert_takes_back_what_is_in_force_beside_a_running_agent(board, folder, owner):
+    agent = committed(board, folder, owner, 4, memory={"batch_kib": 64})
+    folder.put(owner.sign(5, config_of(board, memory={"batch_kib": 80})))
+    wait_outcome(board, 5, "committed")
+    since = agent.mark()
+    said = command(board, "revert")
+    assert "version 5 is reverted" in said and "in force: version 4" in said
+    agent.wait_log("option=memory.batch_kib", since)
+    said = command(board, "revert", "--own-file")
+    assert "version 4 is reverted" in said and "in force: the board's own file" in said
+    assert "nothing to revert" in command(board, "revert", expect=1)
+    asked = len(folder.statuses())
+    until(lambda: len(folder.statuses()) >= asked + 3, "further looks")
+    assert agent.stop() == 0
+    assert outcomes(board)[-2:] == [(5, "reverted"), (4, "reverted")]
+    history = command(board, "history")
+    assert re.search(r"version 5 +reverted", history) and "in force: the board's own file" in history
+    assert json.loads(command(board, "history", "--json"))["highest"] == 5
+
+
+def test_revert_works_without_an_agent_and_ends_a_trial(board, folder, owner):
+    board.configure(ota={"trial_ms": 600000})
+    agent = committed(board, folder, owner, 1)
+    folder.put(owner.sign(2, config_of(board, kafka={"brokers": "127.0.0.1:1"})))
+    agent.wait_log("msg=.an update is being tried. version=2")
+    assert agent.stop() == 0
+    said = command(board, "revert")
+    assert "version 2 is reverted" in said and "in force: version 1" in said
+    agent = board.agent()
+    asked = len(folder.statuses())
+    until(lambda: len(folder.statuses()) >= asked + 3, "further looks")
+    assert agent.stop() == 0
+    assert outcomes(board)[-1] == (2, "reverted")
