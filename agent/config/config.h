@@ -137,6 +137,18 @@ gv_status config_secret_read(const plat_fs *fs, const char *reference, char *val
 gv_status config_edit(char *text, size_t *len, size_t cap, const char *path, const char *value,
                       gv_error *err);
 
+/* The text in force when `update`, which came over the air, is taken on a board whose own file is `own`:
+ * all of `update`, and of `own` what belongs to the board (options.def says which).
+ * GV_INVAL: `update` names an option that belongs to the board or refers to a secret (err names it and
+ * says why), or one of the texts is no JSON object; GV_FULL: it does not fit. Comments are not kept.
+ * Whether the options are good is for config_parse() to say, of the result. */
+gv_status config_merge(gv_span own, gv_span update, char *text, size_t cap, size_t *len,
+                       gv_error *err);
+
+/* Whether an update may be sent to any board at all: the half of config_merge() that looks at `update`
+ * alone, for the owner's desk. */
+gv_status config_check_update(gv_span update, gv_error *err);
+
 /* The configuration when no file says anything. */
 void config_defaults(gv_arena *arena, gv_config *out);
 

@@ -51,6 +51,10 @@ extern const size_t config_source_info_count;
 
 config_origin config_origin_of(const gv_config *config, size_t option);
 
+/* Why only the board's own file may set the option, "it belongs to the board: ..."; NULL: an update that
+ * came over the air may set it, too. */
+const char *config_board_owned(const config_info *info);
+
 /* The option with that path; NULL when there is none. */
 const config_info *config_find(const char *path);
 const config_group *config_group_find(const char *name, size_t len);

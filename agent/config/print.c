@@ -184,6 +184,7 @@ static void print_wrapped(FILE *file, const char *text)
 static void print_option(FILE *file, const char *prefix, const config_info *info)
 {
     char expected[256], standard[128], takes[512];
+    const char *why = (info->programs & CONFIG_AGENT) ? config_board_owned(info) : NULL;
 
     config_expected(info, expected, sizeof expected);
     config_default(info, standard, sizeof standard);
@@ -191,6 +192,10 @@ static void print_option(FILE *file, const char *prefix, const config_info *info
     fprintf(file, "\n  %s%s\n", prefix, info->path);
     print_wrapped(file, info->help);
     print_wrapped(file, takes);
+    if (why) {
+        snprintf(takes, sizeof takes, "Not by an update over the air: %s.", why);
+        print_wrapped(file, takes);
+    }
 }
 
 static const char *group_of(const config_info *info, size_t *len)
@@ -253,7 +258,10 @@ static void print_row(FILE *file, const config_info *info, bool source)
     fputs(" | ", file);
     print_cell(file, standard);
     if (!source)
-        fprintf(file, " | %s", programs);
+        fprintf(file, " | %s | %s", programs,
+                !(info->programs & CONFIG_AGENT) ? ""
+                : config_board_owned(info)       ? "no"
+                                                 : "yes");
     fputs(" |\n", file);
 }
 
@@ -277,7 +285,10 @@ static const char reference_head[] =
     "every value and where it comes from: file, profile or default.\n\n"
     "After a change: `gavel` reads the file again on SIGHUP (`systemctl reload gavel`) and takes "
     "all of "
-    "it over, or goes on with the old one and says why; restart `gavel-sink`.\n";
+    "it over, or goes on with the old one and says why; restart `gavel-sink`.\n\n"
+    "*Over the air* says what a signed update (`gavel config sign`) may set; what it may not, it "
+    "leaves to the board's own file, and so are all references to secrets. `gavel config options` "
+    "has the reasons. Sources may be set by updates.\n";
 
 void config_print_reference(FILE *file)
 {
@@ -286,8 +297,8 @@ void config_print_reference(FILE *file)
         const config_group *group = &config_groups[g];
         fprintf(file, "\n## %s\n%s%s%s", group->heading, group->help[0] ? "\n" : "", group->help,
                 group->help[0] ? "\n" : "");
-        fputs("\n| Option | What it is for | Takes | Default | Program |\n"
-              "|---|---|---|---|---|\n",
+        fputs("\n| Option | What it is for | Takes | Default | Program | Over the air |\n"
+              "|---|---|---|---|---|---|\n",
               file);
         for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
             size_t len;

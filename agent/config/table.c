@@ -44,6 +44,29 @@ const config_info config_source_infos[] = {
 };
 const size_t config_source_info_count = sizeof config_source_infos / sizeof config_source_infos[0];
 
+static const struct {
+    const char *path;
+    const char *why;
+} owned[] = {
+#define BOARD_OWNED(path, why) { path, why },
+#include "agent/config/options.def"
+};
+
+const char *config_board_owned(const config_info *info)
+{
+    size_t group_len = config_group_len(info->path);
+
+    if (info->kind == CONFIG_KIND_SECRET || info->kind == CONFIG_KIND_URI)
+        return "secrets, and what refers to them, never travel";
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
+        size_t len = strlen(owned[i].path);
+        if (strcmp(owned[i].path, info->path) == 0 ||
+            (len == group_len && memcmp(owned[i].path, info->path, len) == 0))
+            return owned[i].why;
+    }
+    return NULL;
+}
+
 const config_info *config_find(const char *path)
 {
     for (size_t i = 0; i < CONFIG_OPTIONS; i++) {

@@ -35,7 +35,7 @@ ROOMS = {
 LIBRARIES = {
     "curl": ["agent/net/http_curl.c"],
     "zlib.h": ["agent/net/inflate.c"],
-    "mbedtls": ["agent/net/tls_", "agent/net/http_curl.c", "agent/ota/"],
+    "mbedtls": ["agent/net/tls_", "agent/net/http_curl.c", "agent/ota/signature_mbedtls.c"],
     "librdkafka": ["agent/net/kafka_"],
     "avro.h": ["agent/codec/schema_check.c", "agent/main/cli.c"],
     "lz4.h": ["spool/", "agent/main/cli.c"],

@@ -110,6 +110,17 @@ static void week_is_thinned_and_nothing_of_it_is_lost(void **state)
     assert_in_range(shown_count, 160, HISTORY_SHOWN);
 }
 
+static void what_is_older_than_a_week_is_not_shown_with_what_is_not(void **state)
+{
+    (void)state;
+    note(BEGIN_MS + 1000, 50, 0);
+    note(BEGIN_MS + STEP_MS, 3, 0); /* a week before the end, in one group with the one above */
+    look(&h, BEGIN_MS + HISTORY_POINTS * STEP_MS);
+    assert_int_equal(shown_step_s, 4 * HISTORY_STEP_S);
+    assert_int_equal(shown_count, 1);
+    assert_int_equal(shown[0].records, 3);
+}
+
 static void clock_that_jumps_ahead_leaves_a_gap_and_back_again_shows_what_was(void **state)
 {
     (void)state;
@@ -277,6 +288,7 @@ int main(void)
         TEST(records_of_a_step_add_up_and_gauges_are_the_largest),
         TEST(time_without_the_agent_is_a_gap),
         TEST(week_is_thinned_and_nothing_of_it_is_lost),
+        TEST(what_is_older_than_a_week_is_not_shown_with_what_is_not),
         TEST(clock_that_jumps_ahead_leaves_a_gap_and_back_again_shows_what_was),
         TEST(counter_that_went_back_is_no_records),
         TEST(saved_history_is_loaded_and_saved_only_when_due),
