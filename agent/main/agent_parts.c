@@ -205,9 +205,11 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
     if (spool_bytes == SIZE_MAX)
         return gv_fail(err, GV_INVAL, "spool.segment_kib and memory.batch_kib do not fit together");
     spool_bytes += schema_shelf_memory_bytes();
+    a->feeds_max = source_feeds_max(source_settings);
     return budget_divide((size_t)c->memory_budget_kib * 1024, (unsigned)c->api_max_transfers,
-                         source_memory_bytes(source_settings), spool_bytes, sizeof(status_past),
-                         &a->budget, err);
+                         source_memory_bytes(source_settings), spool_bytes,
+                         sizeof(status_past) + agent_web_memory_bytes(c, a->feeds_max), &a->budget,
+                         err);
 }
 
 gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err)
@@ -259,6 +261,7 @@ gv_status agent_open_parts(agent *a, gv_error *err)
 
 void agent_close_parts(agent *a)
 {
+    agent_web_close(a); /* first: it looks at all others */
     if (a->source)
         source_stop(a->source);
     if (a->forwarder)
