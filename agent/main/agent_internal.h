@@ -21,6 +21,9 @@ typedef struct {
     memory_budget budget;
     char device[CLI_DEVICE_MAX];
     cli_topics topics;
+    char status_topic[CLI_TOPIC_MAX];
+    kafka_topic status_shape;
+    uint64_t announced; /* of update_state.changes; 0: nothing yet */
     kafka_property *properties;
     source_list lists[CONFIG_SOURCES_MAX];
     registry_schema schemas[SHELF_CURRENT_MAX];

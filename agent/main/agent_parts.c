@@ -14,6 +14,8 @@ static gv_status name_things(agent *a, gv_error *err)
     const gv_config *c = a->config;
     cli_device(c, a->device);
     gv_status status = cli_name_topics(c, &a->topics, err);
+    if (status == GV_OK)
+        status = cli_status_topic(c, a->status_topic, &a->status_shape, err);
     if (status != GV_OK)
         return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||

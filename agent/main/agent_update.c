@@ -3,9 +3,12 @@
 #include "agent/main/agent_internal.h"
 #include "agent/main/agent_updates.h"
 #include "agent/main/cli_update.h"
+#include "gavel_version.h"
 #include "platform/process.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
+#include <time.h>
 
 static updater *updater_of(const agent *a)
 {
@@ -74,6 +77,41 @@ static void look_for_signs(const agent *a, trial_signs *signs)
     tell(signs, TRIAL_SIGN_MEMORY, resident_bytes <= a->budget.total, used);
 }
 
+/* --- what is told to the owner ------------------------------------------------------------------ */
+static bool add_outcome(cJSON *root, const update_state *s)
+{
+    char at[32];
+    time_t seconds = (time_t)(s->attempted_at_ms / 1000);
+    struct tm utc;
+    if (s->attempted_version == 0)
+        return cJSON_AddNullToObject(root, "attempted_version") &&
+               cJSON_AddNullToObject(root, "outcome") && cJSON_AddNullToObject(root, "reason") &&
+               cJSON_AddNullToObject(root, "at");
+    gmtime_r(&seconds, &utc);
+    strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return cJSON_AddNumberToObject(root, "attempted_version", (double)s->attempted_version) &&
+           cJSON_AddStringToObject(root, "outcome", update_outcome_name(s->outcome)) &&
+           cJSON_AddStringToObject(root, "reason", s->reason) &&
+           cJSON_AddStringToObject(root, "at", at);
+}
+
+/* At the start and with each change; the forwarder sees to it that it arrives. */
+static void announce(agent *a, const update_state *s)
+{
+    char text[FORWARDER_NOTE_MAX];
+    cJSON *root = cJSON_CreateObject();
+    bool is_whole = root && cJSON_AddStringToObject(root, "device", a->device) &&
+                    cJSON_AddStringToObject(root, "agent", GAVEL_VERSION) &&
+                    cJSON_AddNumberToObject(root, "version", (double)s->running_version) &&
+                    cJSON_AddStringToObject(root, "sha256", s->running_sha256) &&
+                    add_outcome(root, s) &&
+                    cJSON_PrintPreallocated(root, text, (int)sizeof text, 0);
+    cJSON_Delete(root);
+    if (is_whole)
+        forwarder_announce(a->forwarder, &a->status_shape, a->device, gv_span_str(text));
+    a->announced = s->changes;
+}
+
 uint64_t agent_update_tick(agent *a)
 {
     updater *u = updater_of(a);
@@ -84,6 +122,8 @@ uint64_t agent_update_tick(agent *a)
     if (is_wanted)
         look_for_signs(a, &signs);
     uint64_t due_ms = updater_tick(u, is_wanted ? &signs : NULL);
+    if (updater_state(u)->changes != a->announced)
+        announce(a, updater_state(u));
     if (updater_wants_restart(u))
         a->setup.wishes->reload = true;
     return due_ms;

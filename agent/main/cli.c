@@ -302,6 +302,20 @@ gv_status cli_name_topics(const gv_config *c, cli_topics *out, gv_error *err)
     return GV_OK;
 }
 
+gv_status cli_status_topic(const gv_config *c, char name[CLI_TOPIC_MAX], kafka_topic *out,
+                           gv_error *err)
+{
+    if (snprintf(name, CLI_TOPIC_MAX, "%s.status", c->kafka_topic_prefix) >= CLI_TOPIC_MAX)
+        return gv_fail(err, GV_INVAL, "kafka.topic_prefix is too long");
+    *out = (kafka_topic){ .name = name,
+                          .partitions = 1,
+                          .replication = (int)c->kafka_replication,
+                          .retention_ms = -1,
+                          .retention_mib = -1,
+                          .compacted = true };
+    return GV_OK;
+}
+
 gv_status cli_spool_dir(const gv_config *c, char path[PLAT_PATH_MAX], gv_error *err)
 {
     int len = c->spool_dir[0] ? snprintf(path, PLAT_PATH_MAX, "%s", c->spool_dir)

@@ -65,6 +65,11 @@ typedef struct {
 
 gv_status cli_name_topics(const gv_config *config, cli_topics *out, gv_error *err);
 
+/* Where each agent tells which configuration it has in force: the last word of each device stays. `name`
+ * must stay where it is, as above. */
+gv_status cli_status_topic(const gv_config *config, char name[CLI_TOPIC_MAX], kafka_topic *out,
+                           gv_error *err);
+
 /* Where the spool is: spool.dir, or below state_dir. */
 gv_status cli_spool_dir(const gv_config *config, char path[PLAT_PATH_MAX], gv_error *err);
 

@@ -330,3 +330,30 @@ def test_revert_works_without_an_agent_and_ends_a_trial(board, folder, owner):
     until(lambda: len(folder.statuses()) >= asked + 3, "further looks")
     assert agent.stop() == 0
     assert outcomes(board)[-1] == (2, "reverted")
+
+
+# --- what the owner sees ----------------------------------------------------------------------------
+
+def told(world):
+    """The last word of the board in the status topic."""
+    topic = world.prefix + ".status"
+    if topic not in witness.topics(world.services.kafka):
+        return None
+    last = None
+    for message in witness.messages(world.services.kafka, topic):
+        assert message.key() == b"e2e"
+        last = json.loads(message.value())
+    return last
+
+
+def test_owner_is_told_through_kafka_what_is_in_force_and_what_was_refused(board, folder, owner):
+    agent = committed(board, folder, owner, 2)
+    until(lambda: (told(board) or {}).get("outcome") == "committed", "the word of it")
+    assert told(board)["version"] == 2 and told(board)["device"] == "e2e"
+    folder.put(owner.sign(3, config_of(board, kafka={"brokers": "127.0.0.1:1"})))
+    until(lambda: told(board)["outcome"] == "refused", "the word of the refusal")
+    last = told(board)
+    assert last["version"] == 2 and last["attempted_version"] == 3
+    assert "the broker did not answer" in last["reason"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", last["at"])
+    assert agent.stop() == 0
