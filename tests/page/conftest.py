@@ -5,12 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from page_server import TOP, PageServer  # noqa: E402  (needs the path above)
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is in tests/page/requirements.txt")
 
 PICTURES = TOP / "build" / "test-reports" / "pictures"
 SIZES = {"desktop": (1280, 800), "phone": (360, 740)}
@@ -21,7 +20,7 @@ def browser():
     program = os.environ.get("GAVEL_BROWSER") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if not program:
         pytest.skip("no Chromium; toolchains/install-packages browser")
-    with playwright.sync_playwright() as p:
+    with sync_playwright() as p:
         chromium = p.chromium.launch(executable_path=program)
         yield chromium
         chromium.close()
