@@ -89,7 +89,8 @@ def test_good_update_comes_into_force_and_no_record_is_lost(board, folder, owner
     wait_outcome(board, 3, "committed")
     board.api.control(faults=[])
     agent.wait_log("msg=.an update works and is in force from now on. version=3")
-    assert re.search(r"msg=.configuration changed. option=memory.batch_kib", agent.log())
+    until(lambda: re.search(r"msg=.configuration changed. option=memory.batch_kib", agent.log()),
+          "the log tells what has changed")
     until(lambda: len(witness.ledger_entries(board)) == 2, "both snapshots are complete")
     assert agent.stop() == 0
     snapshots = [snapshot_of(board), snapshot_of(board, 1)]
@@ -137,7 +138,7 @@ def test_update_that_breaks_the_board_is_undone_refused_and_not_tried_again(
     state = kept(board)
     assert state["good"]["version"] == 2 and state["highest"] == 3
     assert reason in state["refused"][0]["reason"] and reason in state["history"][-1]["reason"]
-    assert "msg=\"an update is refused for good" in agent.log()
+    until(lambda: "msg=\"an update is refused for good" in agent.log(), "the log tells of it")
     board.api.control(hour=1)
     until(lambda: len(witness.ledger_entries(board)) == 2, "the next snapshot is complete")
     assert agent.stop() == 0
@@ -229,7 +230,7 @@ def test_bundle_that_is_not_believed_changes_nothing_and_is_told_once(
     agent.wait_log("an update is not taken. from=all.gavel verdict=%s" % verdict)
     asked = len(folder.statuses())
     until(lambda: len(folder.statuses()) >= asked + 3, "further looks")
-    assert agent.log().count("an update is not taken") == 1
+    until(lambda: agent.log().count("an update is not taken") == 1, "the log tells of it, once")
     assert folder.statuses()[-1] == 304  # it is not even fetched again
     assert kept(board) == before
     assert agent.stop() == 0
@@ -280,7 +281,7 @@ def test_server_that_fails_is_asked_less_often(board, folder, owner):
     agent = board.agent()
     agent.wait_log(r"msg=.no look for updates. reason=.devices/e2e.gavel: HTTP 503")
     until(lambda: len(folder.requests) >= 2, "a second look")
-    assert agent.log().count("no look for updates") == 1
+    until(lambda: agent.log().count("no look for updates") == 1, "the log tells of it, once")
     folder.failing = False
     folder.put(owner.sign(1, config_of(board)))
     wait_outcome(board, 1, "committed")
