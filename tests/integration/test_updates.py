@@ -293,9 +293,8 @@ def test_server_that_fails_is_asked_less_often(board, folder, owner):
 def command(world, *words, expect=0):
     """`gavel config ...`: what it printed."""
     done = world.launch(world.gavel, "config", *words, log="-".join(words[:1]) + ".log")
-    before = len(done.out())
     assert done.wait() == expect, done.log()
-    return done.out()[before:]
+    return done.out()
 
 
 def test_revert_takes_back_what_is_in_force_beside_a_running_agent(board, folder, owner):
