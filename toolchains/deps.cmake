@@ -51,6 +51,7 @@ gavel_dep(mbedtls "mbedtls;mbedx509;mbedcrypto" pthread)
 gavel_dep(jansson jansson)
 gavel_dep(avro avro deps::jansson)
 gavel_dep(curl curl deps::mbedtls deps::z)
+gavel_dep(microhttpd microhttpd pthread)
 gavel_dep(cmocka cmocka)
 # It knows glibc's ways of saying so, and elsewhere defines the type once more.
 target_compile_definitions(deps::cmocka INTERFACE _UINTPTR_T_DEFINED)
@@ -64,7 +65,7 @@ gavel_dep(rdkafka rdkafka ${kafka_tls} deps::lz4 deps::cjson deps::z m pthread d
 
 if(GAVEL_HOST_PARTS)
     find_package(PkgConfig REQUIRED)
-    foreach(pair mongoc=libmongoc-1.0 sqlite3=sqlite3 microhttpd=libmicrohttpd)
+    foreach(pair mongoc=libmongoc-1.0 sqlite3=sqlite3)
         string(REPLACE "=" ";" pair ${pair})
         list(GET pair 0 name)
         list(GET pair 1 module)

@@ -5,6 +5,7 @@
 #   gavel_test(plan SOURCES test_plan.c LINKS codec deps::avro [LABEL "unit;threads"])
 #   gavel_fuzzer(codec SOURCES fuzz_codec.c LINKS codec)               seeds: tests/fuzz/seeds/codec
 #   gavel_embed(gavel_main ${CMAKE_SOURCE_DIR}/schemas/x.avsc schema_x)  -> #include "schema_x.h"
+#   gavel_page_policy(gavel_status page.html page_policy)               -> #include "page_policy.h"
 #
 # LINKS takes a Gavel library by its bare name, wherever and whenever it is defined, a deps::
 # target (toolchains/deps.cmake), or anything else CMake links. Without GAVEL_HOST_PARTS, rooms of the
@@ -91,7 +92,7 @@ function(gavel_link TARGET SCOPE)
 endfunction()
 
 # Rooms and libraries of the main host.
-set(GAVEL_HOST_ONLY sink store deps::mongoc deps::sqlite3 deps::microhttpd)
+set(GAVEL_HOST_ONLY sink store deps::mongoc deps::sqlite3)
 
 # Also returns from the function that calls it when the target is left out.
 macro(gavel_arguments)
@@ -184,5 +185,16 @@ function(gavel_embed TARGET FILE SYMBOL)
             -DSYMBOL=${SYMBOL} -P ${script}
         DEPENDS ${file} ${script} COMMENT "Embedding ${name}" VERBATIM)
     target_sources(${TARGET} PRIVATE ${dir}/${SYMBOL}.c ${dir}/${SYMBOL}.h)
+    target_include_directories(${TARGET} PRIVATE ${dir})
+endfunction()
+
+# Gives TARGET a header SYMBOL.h with `SYMBOL[]`, the Content-Security-Policy that suits the page FILE.
+function(gavel_page_policy TARGET FILE SYMBOL)
+    set(dir ${CMAKE_BINARY_DIR}/embed/${TARGET})
+    set(script ${CMAKE_SOURCE_DIR}/toolchains/page_policy.cmake)
+    add_custom_command(OUTPUT ${dir}/${SYMBOL}.h
+        COMMAND ${CMAKE_COMMAND} -DIN=${FILE} -DOUT=${dir}/${SYMBOL} -DSYMBOL=${SYMBOL} -P ${script}
+        DEPENDS ${FILE} ${script} COMMENT "What the page may load" VERBATIM)
+    target_sources(${TARGET} PRIVATE ${dir}/${SYMBOL}.h)
     target_include_directories(${TARGET} PRIVATE ${dir})
 endfunction()

@@ -146,6 +146,21 @@ build_librdkafka() {
     cp src/rdkafka.h src/rdkafka_mock.h "$out/include/librdkafka"
 }
 
+# The status page: plain HTTP on our own loop, without TLS, forms, passwords, cookies or upgrades. Its words
+# for the log and for error pages stay out, ours are in net/http_server.c. Threads nobody starts: this
+# release cannot be linked without them.
+build_libmicrohttpd() {
+    CC=$cc AR=$ar RANLIB=$ranlib CFLAGS=$cflags PKG_CONFIG=false "$src/configure" --prefix="$out" \
+        ${target_triplet:+--host=$target_triplet} --disable-shared --enable-static --disable-doc \
+        --disable-examples --disable-tools --disable-curl --disable-dependency-tracking \
+        --with-threads=posix --enable-epoll --disable-poll --disable-https --disable-bauth \
+        --disable-dauth --disable-cookie --disable-postprocessor --disable-httpupgrade \
+        --disable-sendfile --disable-messages --enable-compact-code
+    make -C src/include -j"$jobs" install
+    make -C src/microhttpd -j"$jobs" install
+    rm -rf "$out"/lib/*.la "$out"/lib/pkgconfig
+}
+
 # For tests only.
 build_cmocka() {
     cmake_configure "$src" -DUNIT_TESTING=OFF -DWITH_EXAMPLES=OFF

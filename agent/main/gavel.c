@@ -4,6 +4,7 @@
 #include "agent/main/cli.h"
 #include "agent/main/owner_command.h"
 #include "agent/main/setup.h"
+#include "agent/main/status_command.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -23,11 +24,12 @@ static int usage(FILE *out)
         "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
         "  run         fetch, forward, and go on for ever (systemd starts this)\n"
         "  once        fetch what is new, forward it, and end\n"
+        "  status      how the running agent is: feeds, servers, spool, what to do [--json] [--url "
+        "URL]\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check | show | options | reference; keygen | sign | verify | publish | "
-        "diff\n"
-        "              of updates for boards over the air (gavel config --help)\n"
+        "  config      check, show and explain the configuration; sign and publish those of\n"
+        "              boards, to be taken over the air (gavel config --help)\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -145,6 +147,8 @@ int main(int argc, char **argv)
         return owner_config_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)
         return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "status") == 0)
+        return status_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "spool") == 0)
         return tools_spool_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");
