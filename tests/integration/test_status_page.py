@@ -36,7 +36,7 @@ def test_a_running_agent_is_seen_by_browser_prometheus_and_probe(world):
     status = json.loads(ask(port, "/status.json")[2])
     assert status["device"] == "e2e" and status["broker"]["records_acked"] > 0
     metrics = ask(port, "/metrics")[2]
-    acked = int(re.search(r"^gavel_records_acked_total (\d+)$", metrics, re.M)[1])
+    acked = int(re.search(r"^gavel_records_acknowledged_total (\d+)$", metrics, re.M)[1])
     assert acked == status["broker"]["records_acked"]
     assert ask(port, "/healthz")[::2] == (200, "ok\n")
     assert ask(port, "/healthz", host="evil.example")[0] == 403
