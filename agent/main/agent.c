@@ -22,6 +22,7 @@ static uint64_t tick_all(agent *a)
         due_ms = earlier(due_ms, schema_shelf_tick(a->shelf));
         due_ms = earlier(due_ms, forwarder_tick(a->forwarder));
         due_ms = earlier(due_ms, source_tick(a->source));
+        due_ms = earlier(due_ms, agent_update_tick(a));
         due_ms = earlier(due_ms, http_tick(a->http)); /* of what the others have started */
         due_ms = earlier(due_ms, outlet_tick(a->outlet));
     } while (pipeline_tick(a->pipeline));

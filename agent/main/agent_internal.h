@@ -4,7 +4,7 @@
 
 #include "agent/forward/forwarder.h"
 #include "agent/main/agent.h"
-#include "agent/main/cli.h"
+#include "agent/main/cli_update.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/schema_shelf.h"
@@ -19,8 +19,11 @@ typedef struct {
     agent_setup setup;
     const gv_config *config;
     memory_budget budget;
-    char device[128];
+    char device[CLI_DEVICE_MAX];
     cli_topics topics;
+    char status_topic[CLI_TOPIC_MAX];
+    kafka_topic status_shape;
+    uint64_t announced; /* of update_state.changes; 0: nothing yet */
     kafka_property *properties;
     source_list lists[CONFIG_SOURCES_MAX];
     registry_schema schemas[SHELF_CURRENT_MAX];
@@ -59,6 +62,13 @@ typedef struct {
 /* --- agent_parts.c: the parts, made of the configuration --- */
 gv_status agent_open_parts(agent *a, gv_error *err);
 void agent_close_parts(agent *a);
+
+/* --- agent_update.c: updates over the air --- */
+size_t agent_update_memory_bytes(const gv_config *config);
+void agent_update_start(agent *a);
+uint64_t agent_update_tick(agent *a);                       /* may wish for a reload */
+void agent_update_facts(const agent *a, status_facts *out); /* its counters, too */
+void agent_update_stop(agent *a);
 
 /* --- agent_report.c: what it tells about itself --- */
 void agent_report_start(agent *a);

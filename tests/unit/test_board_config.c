@@ -1,6 +1,7 @@
 /* Between a profile and the configuration: who wins, who is named, and that every profile fits. */
 #include "agent/config/internal.h"
 #include "agent/main/cli.h"
+#include "agent/ota/updater.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
 #include "agent/status/routes.h"
@@ -179,7 +180,7 @@ static memory_budget divided(const config_case *c)
     assert_true(spool_bytes > 0 && spool_bytes < SIZE_MAX);
     if (budget_divide((size_t)number(c, BOARD_memory_budget_kib) * 1024,
                       (unsigned)number(c, BOARD_api_max_transfers), source_memory_bytes(&sources),
-                      spool_bytes, status_bytes, &b, &err) != GV_OK)
+                      spool_bytes, status_bytes, updater_memory_bytes(), &b, &err) != GV_OK)
         fail_msg("%s: %s", c->config.profile, err.text);
     return b;
 }
