@@ -197,6 +197,7 @@ class World:
             "kafka": {"brokers": self.services.kafka, "topic_prefix": self.prefix,
                       "properties": {"reconnect.backoff.max.ms": 500}},
             "registry": {"urls": [self.services.registry], "retry_min_ms": 100, "retry_max_ms": 500},
+            "status": {"listen": "127.0.0.1:0"},
             "sink": {"group": self.group},
             "mongo": {"uri": self.services.mongo, "database": self.database},
         }
