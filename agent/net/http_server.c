@@ -18,7 +18,7 @@
  * with its headers. Measured by tests/unit/test_http_server.c. */
 #define DAEMON_BYTES     2048u
 #define CONNECTION_BYTES 1024u
-#define ANSWER_BYTES     (HTTP_SERVER_WORDS_MAX + 1536u)
+#define ANSWER_BYTES     1536u
 
 #define NOTHING_ALLOWED "default-src 'none'; frame-ancestors 'none'"
 
@@ -182,10 +182,7 @@ static struct MHD_Response *make_response(const http_answer *answer)
     if (answer->buf)
         return MHD_create_response_from_buffer_with_free_callback_cls(
             answer->buf->len, answer->buf->data, give_back, room_of(answer->buf));
-    if (answer->fixed.data)
-        return MHD_create_response_from_buffer_static(answer->fixed.len, answer->fixed.data);
-    return MHD_create_response_from_buffer_copy(strnlen(answer->words, sizeof answer->words),
-                                                answer->words);
+    return MHD_create_response_from_buffer_static(answer->fixed.len, answer->fixed.data);
 }
 
 static bool add_headers(struct MHD_Response *response, const http_answer *answer)
@@ -245,7 +242,7 @@ static enum MHD_Result on_question(void *ctx, struct MHD_Connection *connection,
     (void)version, (void)upload, (void)upload_bytes, (void)state;
     if (is_admissible(s, connection, method, &answer)) {
         s->handler(s->ctx, &question, &answer);
-        if (!answer.buf && !answer.fixed.data && !answer.words[0])
+        if (!answer.buf && !answer.fixed.data)
             answer_busy(s, &answer);
     }
     place *p =
