@@ -11,8 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from conftest import SIZES
 from page_server import sample
+from reader import SIZES
 
 STATES = {"healthy": ("All is well.", "\u2713 ok \u2013 attic \u2013 Gavel"),
           "outage": ("Outage for 5 h: nothing gets to Kafka.", "\u25cf outage \u2013 attic \u2013 Gavel"),
