@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG         128
+#define BACKLOG         512  /* who cannot be served yet waits here */
 #define ACCEPTS_AT_ONCE 16u  /* then it is others' turn on the loop */
-#define GRACE_MS        200u /* for a question to arrive, before a connection can lose its place */
+#define GRACE_MS        100u /* for a question to arrive, before a connection can lose its place */
 #define BREATH_MS       1000u /* until accepting is tried again when the system has no more to give */
 #define SEND_BYTES      (16 * 1024) /* the kernel's share of an answer that nobody takes */
 
