@@ -206,7 +206,8 @@ def test_chart_of_the_first_quarter_of_an_hour_is_a_day_wide(agent, reader):
 def test_pointer_in_the_chart_shows_what_was(agent, reader):
     agent.status = sample("outage")
     page = reader().open(agent.url)
-    page.locator("#at").scroll_into_view_if_needed()
+    expect(page.locator("#rest")).to_be_visible()
+    page.evaluate("document.getElementById('at').scrollIntoView({ block: 'end' })")
     chart = page.locator("#chart").bounding_box()
     page.mouse.move(chart["x"] + 1, chart["y"] + 60)
     expect(page.locator("#readout")).to_contain_text("Tue 24 Nov, 02:00: {:,} records forwarded in 30 min, none waiting".format(agent.status["history"]["records"][0]))
