@@ -179,6 +179,9 @@ typedef enum { CONFIG_PRINT_PLAIN, CONFIG_PRINT_ORIGINS } config_print_style;
 void config_print(FILE *file, const gv_config *config, config_program program,
                   config_print_style style);
 
+/* The value of that path, or of "sources", on one line, as config_print() writes it. */
+void config_print_value(FILE *file, const gv_config *config, const char *path);
+
 /* Calls changed() for each option (and "sources") that differs; the number of calls. */
 size_t config_diff(const gv_config *a, const gv_config *b, config_program program,
                    void (*changed)(void *ctx, const char *path), void *ctx);

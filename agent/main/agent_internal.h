@@ -10,6 +10,7 @@
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/schema_shelf.h"
 #include "agent/source/source.h"
+#include "agent/status/routes.h"
 #include "board/board.h"
 #include "board/health.h"
 #include "board/led.h"
@@ -49,6 +50,11 @@ typedef struct {
     char history_path[PLAT_PATH_MAX];
     status_trouble troubles[HEALTH_TROUBLES]; /* as the facts have them */
     uint64_t facts_ms;                        /* the instant of the facts */
+    routes routes;
+    http_server *server; /* of the status page; NULL: none, or it has no port yet */
+    size_t feeds_max;
+    uint64_t server_due_ms; /* when a port is tried again */
+    gv_error server_error;  /* why it has none; told once */
     uint64_t look_due_ms;
     uint64_t started_ms;
     uint64_t watchdog_ms; /* 0: none */
@@ -72,6 +78,14 @@ void agent_update_stop(agent *a);
 void agent_report_start(agent *a);
 void agent_report(agent *a, uint64_t now_ms); /* to systemd and the log, as due */
 void agent_report_stop(agent *a);
+
+/* --- agent_web.c: the status page --- */
+/* What it may need. `feeds`: at most. */
+size_t agent_web_memory_bytes(const gv_config *config, size_t feeds);
+/* Opens it when it is wanted, and tries again later when that fails: the agent goes on without. Returns
+ * when it is to be called next. */
+uint64_t agent_web_tick(agent *a);
+void agent_web_close(agent *a);
 
 /* --- agent_status.c: what it shows of itself --- */
 void agent_status_start(agent *a);

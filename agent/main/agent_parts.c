@@ -204,8 +204,10 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
     if (spool_bytes == SIZE_MAX)
         return gv_fail(err, GV_INVAL, "spool.segment_kib and memory.batch_kib do not fit together");
     spool_bytes += schema_shelf_memory_bytes();
+    a->feeds_max = source_feeds_max(source_settings);
     return budget_divide((size_t)c->memory_budget_kib * 1024, (unsigned)c->api_max_transfers,
-                         source_memory_bytes(source_settings), spool_bytes, sizeof(status_past),
+                         source_memory_bytes(source_settings), spool_bytes,
+                         sizeof(status_past) + agent_web_memory_bytes(c, a->feeds_max),
                          agent_update_memory_bytes(c), &a->budget, err);
 }
 
@@ -258,6 +260,7 @@ gv_status agent_open_parts(agent *a, gv_error *err)
 
 void agent_close_parts(agent *a)
 {
+    agent_web_close(a); /* first: it looks at all others */
     agent_update_stop(a);
     if (a->source)
         source_stop(a->source);

@@ -2,6 +2,7 @@
 
 #include "agent/main/cli_update.h"
 #include "agent/net/http.h"
+#include "agent/net/http_server.h"
 #include "board/board.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -49,6 +50,20 @@ static bool check_kafka(const char *path, const gv_config *config, config_report
     return is_good;
 }
 
+/* Which addresses there are to listen on is not a matter of the option table. */
+static bool check_listen(const char *path, const gv_config *config, config_program program,
+                         config_report_fn *report_fn)
+{
+    char text[PROBLEM_MAX];
+    gv_error err = { 0, "" };
+    if (!(program & CONFIG_AGENT) || !config->status_enabled ||
+        http_server_check_listen(config->status_listen, &err) == GV_OK)
+        return true;
+    snprintf(text, sizeof text, "%s: status.listen: %s", path, err.text);
+    report_fn(NULL, false, text);
+    return false;
+}
+
 void cli_find_credentials(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -84,7 +99,8 @@ static cli_config *load(const char *path, config_program program, config_report_
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
     cli_find_credentials(path);
     if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK &&
-        check_kafka(path, &c->config, report_fn)) {
+        check_kafka(path, &c->config, report_fn) &&
+        check_listen(path, &c->config, program, report_fn)) {
         if (program & CONFIG_AGENT)
             cli_apply_profile(&c->config, &fs);
         return c;
@@ -227,8 +243,8 @@ void cli_print_version(const char *program)
     printf("%s\n", text);
     kafka_versions(text, sizeof text);
     printf("%s\n", text);
-    printf("cJSON %s, jansson %s, avro-c %s, lz4 %s\n", config_json_version(), GAVEL_DEP_JANSSON,
-           GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4);
+    printf("cJSON %s, jansson %s, avro-c %s, lz4 %s, libmicrohttpd %s\n", config_json_version(),
+           GAVEL_DEP_JANSSON, GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4, GAVEL_DEP_LIBMICROHTTPD);
 }
 
 kafka_config cli_kafka_config(const gv_config *config, const char *client_id,

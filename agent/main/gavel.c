@@ -3,7 +3,9 @@
 #include "agent/main/agent_updates.h"
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
+#include "agent/main/owner_command.h"
 #include "agent/main/setup.h"
+#include "agent/main/status_command.h"
 #include "agent/main/update_command.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
@@ -24,9 +26,13 @@ static int usage(FILE *out)
         "usage: gavel COMMAND [--config FILE]      (default: " DEFAULT_CONFIG ")\n"
         "  run         fetch, forward, and go on for ever (systemd starts this)\n"
         "  once        fetch what is new, forward it, and end\n"
+        "  status      how the running agent is: feeds, servers, spool, what to do [--json] [--url "
+        "URL]\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check | show | options | reference | history | revert\n"
+        "  config      check | show | options | reference; history | revert of updates;\n"
+        "              keygen | sign | verify | publish | diff: updates for boards over the air\n"
+        "              (gavel config --help)\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -146,9 +152,11 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "config") == 0 && argc > 2 && update_command_is(argv[2]))
         return update_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
-        return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+        return owner_config_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)
         return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "status") == 0)
+        return status_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "spool") == 0)
         return tools_spool_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     const char *path = cli_take_option(&argc, argv, "--config");

@@ -1,7 +1,11 @@
-"""A whole board in an emulator: Debian's kernel, systemd and the agent as its package installs it, on the
-processor and with the memory of a Pi Zero 2 W.
+"""A whole board in an emulator: Debian's kernel, systemd and the agent as its package installs it.
 
-The disk has a write cache that a power cut empties. qemu writes data that the guest has not flushed into
+GAVEL_MACHINE=virt (default) is a board that only qemu knows, with the processor and the memory of a Pi Zero 2 W;
+raspi3b is a Pi 3: its SD card, its USB network and its serial port, with 1 GiB. (qemu resets that one as soon as
+its watchdog is started, so that test is for virt.) qemu's SD card tells of no cache, so the kernel flushes nothing,
+and what the card has taken in must stay there: only what the kernel still had is lost with the power.
+
+The disk of virt has a write cache that a power cut empties. qemu writes data that the guest has not flushed into
 its file, from which killing qemu does not take it away again; so the disk of each boot is a new qcow2 layer,
 whose table says where the data are. With cache=writeback it is in qemu's memory until the guest flushes, and
 dies with it: what was written to a new place but not flushed is not there after the cut. Clusters are so large
@@ -17,6 +21,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from urllib.parse import urlsplit
 
 from gavel_env import TOP, Program, merged
@@ -24,8 +29,20 @@ from gavel_env import TOP, Program, merged
 IMAGE = TOP / "build" / "emulator"
 WATCHDOG = TOP / "board" / "packaging" / "gavel" / "watchdog.conf"
 BOOT_S = 300
+CARD_BYTES = "2G"  # a Pi's card has a power of two
 HOST = "10.0.2.2"
 HANG_PORT = 9
+# What differs between the machines; "card" and "net" are what they are connected to.
+CARD = "id=card,file=%s,format=qcow2,l2-cache-size=16M"
+MACHINES = {
+    "virt": ["-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-device", "i6300esb",
+             "-drive", "if=none,cache=writeback," + CARD, "-device", "virtio-blk-device,drive=card",
+             "-device", "virtio-net-device,netdev=net", "-serial", "chardev:console"],
+    "raspi3b": ["-M", "raspi3b", "-dtb", str(IMAGE / "kernel" / "board.dtb"),
+                "-drive", "if=sd,cache=writethrough," + CARD, "-device", "usb-net,netdev=net",
+                "-serial", "null", "-serial", "chardev:console"]}
+CONSOLES = {"virt": "ttyAMA0", "raspi3b": "ttyS1"}
+MACHINE = os.environ.get("GAVEL_MACHINE", "virt")
 # As a person would have it; the rest is World's.
 INSTALLED = {
     "state_dir": None,
@@ -109,18 +126,18 @@ class Board:
         layer = self.directory / ("disk%d.qcow2" % self.boots)
         below = "qcow2" if self.boots > 1 else "raw"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", self.disk, "-F", below, "-o",
-                        "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer],
+                        "lazy_refcounts=on,extended_l2=on,cluster_size=256k", layer, CARD_BYTES],
                        check=True)
         self.disk = layer
         forward = ",hostfwd=tcp:127.0.0.1:%d-:%d" % (self.hang_port, HANG_PORT) if self.hang_port else ""
         self.program = Program(
-            ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-nodefaults", "-no-reboot",
-             "-display", "none", "-kernel", IMAGE / "kernel" / "vmlinuz", "-initrd", self.initrd,
-             "-append", "console=ttyAMA0 quiet panic=-1 card_options=" + self.card_options,
-             "-chardev", "file,id=console,path=/dev/stderr,append=on", "-serial", "chardev:console",
-             "-drive", "if=none,id=card,file=%s,format=qcow2,cache=writeback,l2-cache-size=16M" % layer,
-             "-device", "virtio-blk-device,drive=card",
-             "-netdev", "user,id=net" + forward, "-device", "i6300esb", "-device", "virtio-net-device,netdev=net"],
+            ["qemu-system-aarch64", "-nodefaults", "-no-reboot", "-display", "none",
+             "-chardev", "file,id=console,path=/dev/stderr,append=on",
+             *(word.replace(CARD, CARD % layer) for word in MACHINES[MACHINE]),
+             "-kernel", IMAGE / "kernel" / "vmlinuz", "-initrd", self.initrd,
+             "-append", "console=%s quiet panic=-1 card_options=%s now=%d" % (
+                 CONSOLES[MACHINE], self.card_options, time.time()),
+             "-netdev", "user,id=net" + forward],
             self.world.directory / ("boot%d.log" % self.boots))
         self.world.programs.append(self.program)
 

@@ -42,7 +42,7 @@ LIBRARIES = {
     "mongoc": ["agent/sink/store_mongo"],
     "bson": ["agent/sink/"],
     "sqlite3.h": ["agent/sink/store_sqlite"],
-    "microhttpd.h": ["agent/status/"],
+    "microhttpd.h": ["agent/net/http_server.c"],
     "cjson": ["agent/", "board/"],
     "jansson.h": [],
     "openssl": [],

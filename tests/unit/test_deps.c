@@ -19,6 +19,7 @@
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/version.h>
+#include <microhttpd.h>
 #include <zlib.h>
 
 #include "gavel_version.h"
@@ -38,6 +39,7 @@ static void every_library_is_the_pinned_version(void **state)
     assert_string_equal(cJSON_Version(), GAVEL_DEP_CJSON);
     assert_string_equal(mbedtls, GAVEL_DEP_MBEDTLS);
     assert_string_equal(jansson_version_str(), GAVEL_DEP_JANSSON);
+    assert_string_equal(MHD_get_version(), GAVEL_DEP_LIBMICROHTTPD);
     assert_string_equal(curl_version_info(CURLVERSION_NOW)->version, GAVEL_DEP_CURL);
     assert_string_equal(rd_kafka_version_str(), GAVEL_DEP_LIBRDKAFKA);
 #ifdef GAVEL_DEP_OPENSSL
@@ -58,6 +60,15 @@ static void curl_speaks_https_through_mbedtls(void **state)
         https += strcmp(*name, "https") == 0;
     }
     assert_int_equal(https, 1);
+}
+
+/* The page is served on the program's own loop; the rest would only be more to carry. */
+static void http_server_has_epoll_and_no_more_than_that(void **state)
+{
+    (void)state;
+    assert_int_equal(MHD_is_feature_supported(MHD_FEATURE_EPOLL), MHD_YES);
+    assert_int_equal(MHD_is_feature_supported(MHD_FEATURE_BASIC_AUTH), MHD_NO);
+    assert_int_equal(MHD_is_feature_supported(MHD_FEATURE_TLS), MHD_NO);
 }
 
 static void kafka_client_has_what_it_was_built_for(void **state)
@@ -182,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_library_is_the_pinned_version),
         cmocka_unit_test(curl_speaks_https_through_mbedtls),
+        cmocka_unit_test(http_server_has_epoll_and_no_more_than_that),
         cmocka_unit_test(kafka_client_has_what_it_was_built_for),
 #ifdef GAVEL_DEP_OPENSSL
         cmocka_unit_test(kafka_client_starts_with_tls_and_a_mock_cluster),
