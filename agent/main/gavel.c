@@ -30,10 +30,8 @@ static int usage(FILE *out)
         "URL]\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check, show and explain the configuration; take back an update; sign and
-"
-        "              publish those of boards, to be taken over the air (gavel config --help)
-"
+        "  config      check, show and explain the configuration; take back an update; sign and\n"
+        "              publish those of boards, to be taken over the air (gavel config --help)\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"

@@ -7,6 +7,8 @@ import signal
 import socket
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import witness
 from gavel_env import until
@@ -357,3 +359,30 @@ def test_owner_is_told_through_kafka_what_is_in_force_and_what_was_refused(board
     assert "the broker did not answer" in last["reason"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", last["at"])
     assert agent.stop() == 0
+
+
+# --- through Kafka ------------------------------------------------------------------------------------
+
+def test_update_comes_through_the_topic_and_others_are_left_alone(board, owner):
+    board.configure(ota={"url": "", "kafka": True})
+    send(board, "device/cellar", owner.sign(9, config_of(board), targets={"devices": ["cellar"]}))
+    send(board, "group/attic", owner.sign(4, config_of(board), targets={"groups": ["attic"]}))
+    agent = board.agent()
+    wait_outcome(board, 4, "committed")
+    send(board, "device/e2e", owner.sign(6, config_of(board, kafka={"brokers": "127.0.0.1:1"}),
+                                         targets={"devices": ["e2e"]}))
+    wait_outcome(board, 6, "refused")
+    assert agent.stop() == 0
+    assert outcomes(board) == [(4, "trial"), (4, "committed"), (6, "trial"), (6, "refused")]
+    assert "an update is not taken" not in agent.log()
+
+
+def send(world, key, bundle):
+    topic = world.prefix + ".config"
+    if topic not in witness.topics(world.services.kafka):
+        admin = AdminClient({"bootstrap.servers": world.services.kafka})
+        made = admin.create_topics([NewTopic(topic, 1, config={"cleanup.policy": "compact"})])
+        made[topic].result(30)
+    producer = Producer({"bootstrap.servers": world.services.kafka})
+    producer.produce(topic, key=key, value=bundle)
+    assert producer.flush(30) == 0
