@@ -1,5 +1,6 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
+#include "agent/main/agent_updates.h"
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
 #include "agent/main/owner_command.h"
@@ -28,8 +29,9 @@ static int usage(FILE *out)
         "URL]\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check, show and explain the configuration; sign and publish those of\n"
-        "              boards, to be taken over the air (gavel config --help)\n"
+        "  config      check | show | options | reference; history | revert of updates;\n"
+        "              keygen | sign | verify | publish | diff: updates for boards over the air\n"
+        "              (gavel config --help)\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -59,14 +61,11 @@ static void log_change(void *ctx, const char *path)
 }
 
 /* The configuration to go on with: the new one if it is good, else the old one. */
-static cli_config *reload(const char *path, cli_config *old)
+static cli_config *reload(agent_updates *updates, cli_config *old)
 {
-    cli_config *fresh = cli_reload(path, CONFIG_AGENT);
-    if (!fresh) {
-        GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration refused; the old one stays in force"),
-               gv_kstr("path", path));
+    cli_config *fresh = agent_updates_load(updates);
+    if (!fresh)
         return old;
-    }
     if (config_diff(&old->config, &fresh->config, CONFIG_AGENT, log_change, NULL) == 0)
         GV_LOG(GV_LOG_INFO, gv_kmsg("configuration read again; nothing has changed"));
     return fresh;
@@ -78,7 +77,7 @@ static void configure_log(const gv_config *config)
 }
 
 /* Runs until stopped; a configuration that cannot be started gives way to the last good one. */
-static agent_end run_all(agent_setup *setup, const char *path, cli_config **config, gv_error *err)
+static agent_end run_all(agent_setup *setup, cli_config **config, gv_error *err)
 {
     cli_config *good = NULL; /* the one before, until the present one has run */
     for (;;) {
@@ -87,7 +86,8 @@ static agent_end run_all(agent_setup *setup, const char *path, cli_config **conf
         setup->wishes->reload = false;
         *err = (gv_error){ 0, "" };
         agent_end end = agent_run(setup, err);
-        if (end == AGENT_FAILED && good) {
+        bool is_update = end == AGENT_FAILED && agent_updates_failed(setup->updates, err->text);
+        if (end == AGENT_FAILED && good && !is_update) {
             GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration does not start; back to the old one"),
                    gv_kstr("error", err->text));
             free(*config);
@@ -97,9 +97,9 @@ static agent_end run_all(agent_setup *setup, const char *path, cli_config **conf
         }
         free(good);
         good = NULL;
-        if (end != AGENT_RELOAD)
+        if (end != AGENT_RELOAD && !is_update)
             return end;
-        cli_config *next = reload(path, *config);
+        cli_config *next = reload(setup->updates, *config);
         good = next != *config ? *config : NULL;
         *config = next;
     }
@@ -112,21 +112,26 @@ static int run(const char *path, bool single_pass, bool progress)
     agent_wishes wishes = { false, false };
     plat_fs fs = plat_fs_system();
     plat_clock clock = plat_clock_system(GAVEL_BUILD_TIME_S * 1000);
-    cli_config *config = cli_load(path, CONFIG_AGENT);
-    if (!config)
+    agent_updates *updates = agent_updates_new(path, &fs, &clock, single_pass);
+    cli_config *config = updates ? agent_updates_load(updates) : NULL;
+    if (!config) {
+        agent_updates_free(updates);
         return CLI_USAGE;
+    }
     static status_past past;
     status_past_init(&past, &clock);
     plat_loop *loop = plat_loop_open(&err);
     agent_end end = AGENT_FAILED;
     if (loop && plat_loop_signals(loop, signals, 3, on_signal, &wishes, &err) == GV_OK) {
-        agent_setup setup = { NULL, loop, &clock, &fs, &wishes, &past, single_pass, progress };
-        end = run_all(&setup, path, &config, &err);
+        agent_setup setup = { NULL,  loop,    &clock,      &fs,     &wishes,
+                              &past, updates, single_pass, progress };
+        end = run_all(&setup, &config, &err);
     }
     if (end == AGENT_FAILED)
         GV_LOG(GV_LOG_ERROR, gv_kmsg("cannot go on"), gv_kstr("error", err.text));
     plat_loop_close(loop);
     free(config);
+    agent_updates_free(updates);
     return end == AGENT_FAILED ? CLI_USAGE : end == AGENT_PARTLY ? CLI_NOT_ALL_WELL : CLI_OK;
 }
 

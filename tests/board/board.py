@@ -2,9 +2,10 @@
 
 GAVEL_MACHINE=virt (default) is a board that only qemu knows, with the processor and the memory of a Pi Zero 2 W;
 raspi3b is a Pi 3: its SD card, its USB network and its serial port, with 1 GiB. (qemu resets that one as soon as
-its watchdog is started, so that test is for virt.)
+its watchdog is started, so that test is for virt.) qemu's SD card tells of no cache, so the kernel flushes nothing,
+and what the card has taken in must stay there: only what the kernel still had is lost with the power.
 
-The disk has a write cache that a power cut empties. qemu writes data that the guest has not flushed into
+The disk of virt has a write cache that a power cut empties. qemu writes data that the guest has not flushed into
 its file, from which killing qemu does not take it away again; so the disk of each boot is a new qcow2 layer,
 whose table says where the data are. With cache=writeback it is in qemu's memory until the guest flushes, and
 dies with it: what was written to a new place but not flushed is not there after the cut. Clusters are so large
@@ -20,6 +21,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from urllib.parse import urlsplit
 
 from gavel_env import TOP, Program, merged
@@ -31,13 +33,13 @@ CARD_BYTES = "2G"  # a Pi's card has a power of two
 HOST = "10.0.2.2"
 HANG_PORT = 9
 # What differs between the machines; "card" and "net" are what they are connected to.
-CARD = "id=card,file=%s,format=qcow2,cache=writeback,l2-cache-size=16M"
+CARD = "id=card,file=%s,format=qcow2,l2-cache-size=16M"
 MACHINES = {
     "virt": ["-M", "virt", "-cpu", "cortex-a53", "-m", "512", "-device", "i6300esb",
-             "-drive", "if=none," + CARD, "-device", "virtio-blk-device,drive=card",
+             "-drive", "if=none,cache=writeback," + CARD, "-device", "virtio-blk-device,drive=card",
              "-device", "virtio-net-device,netdev=net", "-serial", "chardev:console"],
     "raspi3b": ["-M", "raspi3b", "-dtb", str(IMAGE / "kernel" / "board.dtb"),
-                "-drive", "if=sd," + CARD, "-device", "usb-net,netdev=net",
+                "-drive", "if=sd,cache=writethrough," + CARD, "-device", "usb-net,netdev=net",
                 "-serial", "null", "-serial", "chardev:console"]}
 CONSOLES = {"virt": "ttyAMA0", "raspi3b": "ttyS1"}
 MACHINE = os.environ.get("GAVEL_MACHINE", "virt")
@@ -133,7 +135,8 @@ class Board:
              "-chardev", "file,id=console,path=/dev/stderr,append=on",
              *(word.replace(CARD, CARD % layer) for word in MACHINES[MACHINE]),
              "-kernel", IMAGE / "kernel" / "vmlinuz", "-initrd", self.initrd,
-             "-append", "console=%s quiet panic=-1 card_options=%s" % (CONSOLES[MACHINE], self.card_options),
+             "-append", "console=%s quiet panic=-1 card_options=%s now=%d" % (
+                 CONSOLES[MACHINE], self.card_options, time.time()),
              "-netdev", "user,id=net" + forward],
             self.world.directory / ("boot%d.log" % self.boots))
         self.world.programs.append(self.program)
