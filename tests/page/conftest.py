@@ -16,7 +16,8 @@ from reader import Reader  # noqa: E402
 
 @pytest.fixture(scope="session")
 def browser():
-    program = os.environ.get("GAVEL_BROWSER") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    names = ("chromium-headless-shell", "chromium")
+    program = os.environ.get("GAVEL_BROWSER") or next(filter(None, map(shutil.which, names)), None)
     if not program:
         pytest.skip("no Chromium; toolchains/install-packages browser")
     with sync_playwright() as p:

@@ -20,7 +20,8 @@ class Reader:
 
     def heard(self, message):
         # A browser says itself that a connection failed, which some tests want it to.
-        if message.type in ("error", "warning") and not (self.may_fail and "Failed to load resource" in message.text):
+        expected = self.may_fail and "Failed to load resource" in message.text
+        if message.type in ("error", "warning") and not expected:
             self.complaints.append(message.text)
 
     def open(self, url, at="2026-11-27T01:00:00Z", timers=False):
