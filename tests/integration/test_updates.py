@@ -1,10 +1,8 @@
 """Configuration over the air, seen from a real agent: what works comes into force, what breaks a board is
 undone and told, and no record is lost on the way."""
 import json
-import os
 import re
 import signal
-import socket
 
 import pytest
 from confluent_kafka import Producer
@@ -293,10 +291,10 @@ def test_server_that_fails_is_asked_less_often(board, folder, owner):
 
 def command(world, *words, expect=0):
     """`gavel config ...`: what it printed."""
-    done = world.launch(world.gavel, "config", *words, log="-".join(words[:1]) + ".log")
-    before = len(done.out())
+    log = "config-%d.log" % len(world.programs)
+    done = world.launch(world.gavel, "config", *words, log=log)
     assert done.wait() == expect, done.log()
-    return done.out()[before:]
+    return done.out()
 
 
 def test_revert_takes_back_what_is_in_force_beside_a_running_agent(board, folder, owner):
