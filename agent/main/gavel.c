@@ -6,7 +6,6 @@
 #include "agent/main/owner_command.h"
 #include "agent/main/setup.h"
 #include "agent/main/status_command.h"
-#include "agent/main/update_command.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -149,8 +148,6 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (strcmp(argv[1], "setup") == 0)
         return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
-    if (strcmp(argv[1], "config") == 0 && argc > 2 && update_command_is(argv[2]))
-        return update_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
         return owner_config_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)

@@ -1,13 +1,14 @@
 #include "agent/main/owner_command.h"
 
 #include "agent/main/owner_internal.h"
+#include "agent/main/update_command.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define CONFIG_TEXT_MAX (BUNDLE_CONFIG_BYTES_MAX + CONFIG_FILE_MAX_BYTES)
 
-/* Without `run`: both programs have it, see cli.h. */
+/* Without `run`: the agent's own, see update_command.h, or what both programs have, see cli.h. */
 static const struct {
     const char *name;
     int (*run)(owner_call *call);
@@ -19,6 +20,9 @@ static const struct {
       "the configuration in force and where each value comes from" },
     { "options", NULL, "", "explain every option" },
     { "reference", NULL, "", "the same as a Markdown page" },
+    { "history", NULL, "[--json] [--config FILE]", "what became of updates on this board" },
+    { "revert", NULL, "[--own-file] [--config FILE]",
+      "take back the update on trial, or else the one in force; --own-file: all of them" },
     { "keygen", owner_keygen, "--out DIR|FILE | --show FILE",
       "make the key that signs updates, or show the public half of one" },
     { "sign", owner_sign,
@@ -58,6 +62,8 @@ int owner_config_command(int argc, char **argv, const char *default_path)
     for (size_t i = 0; i < COMMANDS && argc >= 2; i++) {
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
+        if (update_command_is(argv[1]))
+            return update_command(argc, argv, default_path);
         return commands[i].run ? commands[i].run(&call)
                                : cli_config_command(argc, argv, CONFIG_AGENT, default_path);
     }

@@ -150,6 +150,43 @@ static void what_the_owner_signed_is_what_the_board_reads(void **state)
     assert_int_equal(d.config.len + b.manifest.len + BUNDLE_HEAD_BYTES, len);
 }
 
+/* Made by another implementation, signed with the key of RFC 6979, A.2.5. */
+static void the_bytes_of_today_are_the_bytes_of_tomorrow(void **state)
+{
+    static const char pem[] = "-----BEGIN PRIVATE KEY-----\n"
+                              "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgya+p2EW6dRZrXCFX\n"
+                              "Z7HWk05Qw9s26JsSe4piKxIPZyGhRANCAARg/tS6JVqdMclh63TGNW1owEm4kjth\n"
+                              "+mzmaWIuYPKftnkD/hAIuLyZpBrp6VYovGTy8bIMLX6fUXejwpTURiKZ\n"
+                              "-----END PRIVATE KEY-----\n";
+    static const char whole[] =
+        "gavel-config 1\n"
+        "key 5a7a78cca4a0f420\n"
+        "signature "
+        "cab4651082260c6f8a4b6172db1798edd0026e5450465553ee780c6fb24196044c38563a8efd8f7e44b0ce1055"
+        "d57444ada6df9a3080796b90366c4d5107c645\n"
+        "manifest 00182\n"
+        "config 00032\n"
+        "{\"version\":7,\"config_bytes\":32,\"config_sha256\":"
+        "\"ec8fcd80f5a46e602084819e55d86369a48c54bd05a1d05f38c843947510cebc\",\"signed_at\":\"2026-"
+        "11-27T01:00:00Z\",\"targets\":{\"devices\":[\"attic\"]}}\n"
+        "{ \"log\": { \"level\": \"debug\" } }\n";
+    bundle_draft d = draft();
+    signature_signer *mine = signer;
+    char key[SIGNATURE_PUBLIC_SIZE];
+
+    (void)state;
+    assert_int_equal(signature_signer_open(gv_span_str(pem), &signer, NULL), GV_OK);
+    signature_public_key(signer, key);
+    seal(&d);
+    signature_signer_close(signer);
+    signer = mine;
+    bytes[len] = '\0';
+    assert_string_equal((const char *)bytes, whole);
+    keys[0] = key;
+    expect(BUNDLE_GOOD, "");
+    keys[0] = public_key;
+}
+
 static void an_unknown_key_is_not_believed(void **state)
 {
     bundle_draft d = draft();
@@ -538,6 +575,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_owner_signed_is_what_the_board_reads),
+        cmocka_unit_test(the_bytes_of_today_are_the_bytes_of_tomorrow),
         cmocka_unit_test(an_unknown_key_is_not_believed),
         cmocka_unit_test(a_pinned_keys_name_alone_is_not_believed),
         cmocka_unit_test(a_bundle_cut_anywhere_is_broken),
