@@ -1,17 +1,16 @@
 """Configuration over the air, seen from a real agent: what works comes into force, what breaks a board is
 undone and told, and no record is lost on the way."""
 import json
-import os
 import re
 import signal
-import socket
+import urllib.request
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import witness
-from gavel_env import until
+from gavel_env import Program, until
 from owner import Folder, Owner
 from test_lifecycle import snapshot_of
 
@@ -292,9 +291,14 @@ def test_server_that_fails_is_asked_less_often(board, folder, owner):
 
 # --- what a person does on the board --------------------------------------------------------------
 
-def command(world, *words, expect=0):
+def command(world, *words, expect=0, plain=False):
     """`gavel config ...`: what it printed."""
-    done = world.launch(world.gavel, "config", *words, log="-".join(words[:1]) + ".log")
+    log = "config-%d.log" % len(world.programs)
+    if plain:  # without the board's configuration
+        done = Program([world.gavel, "config", *words], world.directory / log)
+        world.programs.append(done)
+    else:
+        done = world.launch(world.gavel, "config", *words, log=log)
     assert done.wait() == expect, done.log()
     return done.out()
 
@@ -386,3 +390,35 @@ def send(world, key, bundle):
     producer = Producer({"bootstrap.servers": world.services.kafka})
     producer.produce(topic, key=key, value=bundle)
     assert producer.flush(30) == 0
+
+
+# --- from the owner's desk to the status page ------------------------------------------------------------
+
+def test_what_our_own_tools_sign_and_publish_is_taken_and_shown_on_the_status_page(board, folder):
+    keys, published = board.directory / "keys", board.directory / "published"
+    keys.mkdir()
+    said = command(board, "keygen", "--out", keys, plain=True)
+    key = re.search(r"[A-Za-z0-9+/]{120,124}=*", said)[0]
+    board.configure(ota={"keys": [key]}, status={"enabled": True, "listen": "127.0.0.1:0"})
+    update = board.directory / "update.json"
+    update.write_text(json.dumps(config_of(board, memory={"batch_kib": 64})))
+    (private,) = keys.glob("*.key")
+    bundle = board.directory / "update.gavel"
+    command(board, "sign", "--key", private, "--config", update, "--version", "7", "--device", "e2e",
+            "--out", bundle, plain=True)
+    command(board, "publish", "--to", published, bundle, plain=True)
+    folder.put((published / "devices" / "e2e.gavel").read_bytes(), "devices/e2e.gavel")
+    folder.put(Owner().sign(9, config_of(board)))
+    agent = board.agent()
+    wait_outcome(board, 7, "committed")
+
+    def shown():
+        ports = re.findall(r"status page.*port=(\d+)", agent.log())
+        with urllib.request.urlopen("http://127.0.0.1:%s/status.json" % ports[-1], timeout=10) as page:
+            return json.load(page)["update"]
+    update = shown()
+    assert (update["version"], update["from"]) == (7, "update")
+    assert (update["attempted"]["version"], update["attempted"]["outcome"]) == (7, "committed")
+    until(lambda: shown()["refused"]["unknown_key"] == 1, "the stranger's is counted")
+    assert "signed" in shown()["trouble"] or "key" in shown()["trouble"]
+    assert agent.stop() == 0

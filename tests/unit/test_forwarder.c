@@ -280,6 +280,54 @@ static void ledger_entry_has_the_snapshot_as_key_and_no_prefix(void **state)
     rig_stop(&r);
 }
 
+typedef struct {
+    char last[64];
+    size_t newer_than_old; /* how often "new" came */
+} announced;
+
+static void see_announced(void *ctx, const rd_kafka_message_t *message)
+{
+    announced *a = ctx;
+
+    assert_int_equal(message->key_len, strlen("attic"));
+    assert_memory_equal(message->key, "attic", message->key_len);
+    snprintf(a->last, sizeof a->last, "%.*s", (int)message->len, (const char *)message->payload);
+    a->newer_than_old += strcmp(a->last, "new") == 0;
+}
+
+static bool has_arrived(rig *r, const char *text)
+{
+    announced a = { "", 0 };
+
+    kafka_mock_read(&r->mock, "gavel.status", see_announced, &a);
+    return strcmp(a.last, text) == 0;
+}
+
+static void
+newest_announcement_arrives_beside_the_batches_however_long_the_broker_is_away(void **state)
+{
+    const kafka_topic topic = { .name = "gavel.status", .partitions = 1 };
+    rig r = rig_start(1);
+    announced a = { "", 0 };
+
+    (void)state;
+    kafka_mock_topic(&r.mock, RAW, 2);
+    kafka_mock_topic(&r.mock, "gavel.status", 1);
+    kafka_mock_down(&r.mock);
+    rig_open(&r);
+    forwarder_submit(r.f, make_batch(&r, BATCH_AUCTIONS, 100));
+    forwarder_announce(r.f, &topic, "attic", gv_span_str("old"));
+    RUN_UNTIL(&r, strstr(forwarder_state(r.f)->text, "no broker answers at") != NULL);
+    forwarder_announce(r.f, &topic, "attic", gv_span_str("new"));
+    kafka_mock_up(&r.mock);
+    RUN_UNTIL(&r, r.done == 1 && has_arrived(&r, "new"));
+    forwarder_announce(r.f, &topic, "attic", gv_span_str("newer"));
+    RUN_UNTIL(&r, has_arrived(&r, "newer"));
+    assert_int_equal(kafka_mock_read(&r.mock, "gavel.status", see_announced, &a), 2);
+    assert_int_equal(a.newer_than_old, 1);
+    rig_stop(&r);
+}
+
 static void queue_smaller_than_a_batch_is_no_obstacle(void **state)
 {
     rig r = rig_start(1);
@@ -591,6 +639,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(batch_without_schema_id_waits_while_other_kinds_go_on),
         cmocka_unit_test(batch_in_an_older_schema_without_id_holds_up_no_newer_one),
         cmocka_unit_test(ledger_entry_has_the_snapshot_as_key_and_no_prefix),
+        cmocka_unit_test(
+            newest_announcement_arrives_beside_the_batches_however_long_the_broker_is_away),
         cmocka_unit_test(queue_smaller_than_a_batch_is_no_obstacle),
         cmocka_unit_test(broker_away_at_start_and_in_between_loses_and_reorders_nothing),
         cmocka_unit_test(errors_that_pass_lose_nothing),
