@@ -63,6 +63,12 @@ if(GAVEL_DEP_VERSIONS MATCHES GAVEL_DEP_OPENSSL)
 endif()
 gavel_dep(rdkafka rdkafka ${kafka_tls} deps::lz4 deps::cjson deps::z m pthread dl)
 
+# The sink's stores; the host has its own.
+if(GAVEL_DEP_VERSIONS MATCHES GAVEL_DEP_MONGO_C_DRIVER)
+    gavel_dep(mongoc "mongoc;bson" deps::openssl deps::z pthread m)
+    gavel_dep(sqlite3 sqlite3 pthread m)
+endif()
+
 if(GAVEL_HOST_PARTS)
     find_package(PkgConfig REQUIRED)
     foreach(pair mongoc=libmongoc-1.0 sqlite3=sqlite3)

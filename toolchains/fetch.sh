@@ -21,8 +21,8 @@ private_apt() { apt-get -qq -c "$apt_dir/apt.conf" "$@"; }
 # prepare_apt deb-src|deb SUITE ARCHITECTURE: reads that index, once in a run.
 prepare_apt() {
     local kind=$1 suite=$2 arch=$3 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
-    [ "$apt_dir" != "$cache/apt/$kind-$arch" ] || return 0
-    apt_dir=$cache/apt/$kind-$arch
+    [ "$apt_dir" != "$cache/apt/$kind-$suite-$arch" ] || return 0
+    apt_dir=$cache/apt/$kind-$suite-$arch
     mirror=$(find_mirror)
     [ -n "$mirror" ] || die "this machine's apt names no Debian mirror." \
         "Set GAVEL_MIRROR=URL-of-a-Debian-mirror, or put what the .lock files name into $cache/downloads."

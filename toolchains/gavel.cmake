@@ -8,9 +8,9 @@
 #   gavel_page_policy(gavel_status page.html page_policy)               -> #include "page_policy.h"
 #
 # LINKS takes a Gavel library by its bare name, wherever and whenever it is defined, a deps::
-# target (toolchains/deps.cmake), or anything else CMake links. Without GAVEL_HOST_PARTS, rooms of the
-# main host start with if(NOT GAVEL_HOST_PARTS) return(), and what links one of them, or one of the host's
-# own libraries, is left out.
+# target (toolchains/deps.cmake), or anything else CMake links. Without GAVEL_HOST_PARTS, the rooms of
+# the sink, and what links them, are left out where the libraries of its stores are not there (they are in
+# the presets TARGET-sink).
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -91,8 +91,11 @@ function(gavel_link TARGET SCOPE)
     endforeach()
 endfunction()
 
-# Rooms and libraries of the main host.
-set(GAVEL_HOST_ONLY sink store deps::mongoc deps::sqlite3)
+# Rooms and libraries that are not there.
+set(GAVEL_LEFT_OUT "")
+if(NOT GAVEL_HOST_PARTS AND NOT TARGET deps::mongoc)
+    list(APPEND GAVEL_LEFT_OUT sink store deps::mongoc deps::sqlite3)
+endif()
 
 # Also returns from the function that calls it when the target is left out.
 macro(gavel_arguments)
@@ -100,13 +103,11 @@ macro(gavel_arguments)
     if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
         message(FATAL_ERROR "${CMAKE_CURRENT_FUNCTION}(${ARGV}): expected NAME SOURCES files... LINKS libraries...")
     endif()
-    if(NOT GAVEL_HOST_PARTS)
-        foreach(item ${arg_LINKS})
-            if(item IN_LIST GAVEL_HOST_ONLY)
-                return()
-            endif()
-        endforeach()
-    endif()
+    foreach(item ${arg_LINKS})
+        if(item IN_LIST GAVEL_LEFT_OUT)
+            return()
+        endif()
+    endforeach()
 endmacro()
 
 function(gavel_library NAME)

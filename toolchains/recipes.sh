@@ -7,6 +7,10 @@
 depends_curl="zlib mbedtls"
 depends_avro_c="jansson"
 depends_librdkafka="zlib lz4 openssl"
+depends_mongo_c_driver="zlib openssl"
+
+# Libraries of the sink's stores, for TARGET-sink. The host has its own.
+only_sink="mongo-c-driver sqlite3"
 
 # cmake_configure SOURCE ARGS...: looks nothing up on the machine unless told where it is.
 cmake_configure() {
@@ -165,4 +169,42 @@ build_libmicrohttpd() {
 build_cmocka() {
     cmake_configure "$src" -DUNIT_TESTING=OFF -DWITH_EXAMPLES=OFF
     ninja install
+}
+
+# With TLS, SCRAM, mongodb+srv:// and zlib. No SASL library, which is for Kerberos and LDAP; no OCSP, which
+# our OpenSSL does not have. The archives alone: what else it makes is shared libraries. The compiler's
+# path would get into the library.
+build_mongo_c_driver() {
+    local z tls option part
+    z=$(built zlib) tls=$(built openssl)
+    cmake_configure "$src" -DBUILD_VERSION="${version[mongo-c-driver]}" -DENABLE_STATIC=BUILD_ONLY \
+        -DENABLE_TESTS=OFF -DENABLE_EXAMPLES=OFF -DENABLE_UNINSTALL=OFF -DENABLE_SRV=ON -DENABLE_SASL=OFF \
+        -DENABLE_ICU=OFF -DENABLE_SNAPPY=OFF -DENABLE_ZSTD=OFF -DENABLE_SHM_COUNTERS=OFF \
+        -DENABLE_MONGODB_AWS_AUTH=OFF -DENABLE_CLIENT_SIDE_ENCRYPTION=OFF -DENABLE_EXTRA_ALIGNMENT=OFF \
+        -DENABLE_ZLIB=SYSTEM -DZLIB_INCLUDE_DIR="$z/include" -DZLIB_LIBRARY="$z/lib/libz.a" \
+        -DENABLE_SSL=OPENSSL -DOPENSSL_INCLUDE_DIR="$tls/include" \
+        -DOPENSSL_SSL_LIBRARY="$tls/lib/libssl.a" -DOPENSSL_CRYPTO_LIBRARY="$tls/lib/libcrypto.a"
+    for option in SSL_OPENSSL CRYPTO_LIBCRYPTO COMPRESSION_ZLIB; do
+        grep -q "#define MONGOC_ENABLE_$option 1" src/libmongoc/src/mongoc/mongoc-config.h ||
+            { echo "mongo-c-driver: configured without $option"; return 1; }
+    done
+    sed -i 's/\(#define MONGOC_CC\) .*/\1 "cc"/' src/libmongoc/src/mongoc/mongoc-config.h
+    ninja mongoc_static bson_static
+    for part in bson mongoc; do
+        cp "src/lib$part/lib$part-static-1.0.a" "$out/lib/lib$part.a"
+        mkdir "$out/include/$part"
+        cp "$src/src/lib$part/src/$part"/*.h "src/lib$part/src/$part"/*.h "$out/include/$part"
+        rm "$out/include/$part"/*-private.h
+    done
+}
+
+# One file of C is made of the sources, by programs of this machine, and that is built for the target.
+# No extensions are loaded: a static program cannot.
+build_sqlite3() {
+    "$src/configure" --disable-tcl --disable-readline
+    make sqlite3.c sqlite3.h
+    $cc $cflags -DHAVE_FDATASYNC=1 -DHAVE_USLEEP=1 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_DQS=0 \
+        -c sqlite3.c -o sqlite3.o
+    $ar rcs "$out/lib/libsqlite3.a" sqlite3.o
+    cp sqlite3.h "$out/include"
 }

@@ -77,11 +77,48 @@ static void check_collections(config_reading *r, const gv_config *c)
     }
 }
 
+/* SubjectPublicKeyInfo of P-256 as base64: the same beginning and length in all of them. */
+static bool is_public_key(const char *text)
+{
+    static const char head[] = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
+    const size_t len = 124;
+
+    return strlen(text) == len && strncmp(text, head, sizeof head - 1) == 0 && only(text, "+/=") &&
+           strchr(text, '=') == text + len - 2;
+}
+
+static void check_ota(config_reading *r, const gv_config *c)
+{
+    char path[CONFIG_PATH_MAX];
+
+    if (c->ota_url[0])
+        check_url(r, path_of(CONFIG_OPTION_ota_url), c->ota_url);
+    for (size_t i = 0; i < c->ota_keys.count; i++) {
+        config_path(path, "%s[%zu]", path_of(CONFIG_OPTION_ota_keys), i);
+        if (!is_public_key(c->ota_keys.items[i]))
+            config_problem(r, GV_INVAL, path,
+                           "this is no public key: copy the whole text that `gavel config keygen` "
+                           "printed, 124 characters that start with MFkw");
+    }
+    for (size_t i = 0; i < c->ota_groups.count; i++) {
+        const char *name = c->ota_groups.items[i];
+        config_path(path, "%s[%zu]", path_of(CONFIG_OPTION_ota_groups), i);
+        if (!only(name, "._-") || name[0] == '.' || strlen(name) > 64)
+            config_problem(r, GV_INVAL, path,
+                           "a group's name has 1 to 64 letters, digits, '.', '_' and '-', and does "
+                           "not start with '.'");
+    }
+    if ((c->ota_url[0] || c->ota_kafka) && c->ota_keys.count == 0)
+        config_warning(r, path_of(CONFIG_OPTION_ota_keys),
+                       "not set, so no update will be taken: put your public key here");
+}
+
 static void check_forms(config_reading *r, const gv_config *c)
 {
     const char *uri = c->mongo_uri;
 
     check_urls(r, c);
+    check_ota(r, c);
     check_topic(r, CONFIG_OPTION_kafka_topic_prefix, c->kafka_topic_prefix);
     check_topic(r, CONFIG_OPTION_sink_dead_letter_topic, c->sink_dead_letter_topic);
     check_collections(r, c);

@@ -154,3 +154,22 @@ size_t config_diff(const gv_config *a, const gv_config *b, config_program progra
     }
     return count;
 }
+
+size_t config_overridden(const gv_config *own, const gv_config *in_force, config_program program,
+                         void (*overridden)(void *ctx, const char *path), void *ctx)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < CONFIG_OPTIONS; i++) {
+        const config_info *info = &config_infos[i];
+        if (!(info->programs & program) || !own->given[i] || same_option(own, in_force, info))
+            continue;
+        overridden(ctx, info->path);
+        count++;
+    }
+    if ((program & CONFIG_AGENT) && own->source_count > 0 && !same_sources(own, in_force)) {
+        overridden(ctx, "sources");
+        count++;
+    }
+    return count;
+}

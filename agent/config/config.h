@@ -97,6 +97,7 @@ typedef struct gv_config {
     bool given[CONFIG_OPTIONS];             /* the file names it */
     bool preset[CONFIG_OPTIONS];            /* the value is the profile's */
     const char *profile;                    /* whose; NULL: no presets were applied */
+    bool over_air; /* set by who read config_merge()'s text: what an update may set is from it */
 } gv_config;
 
 /* A value that suits this machine better than the option's default. */
@@ -158,24 +159,37 @@ void config_defaults(gv_arena *arena, gv_config *out);
 void config_apply_presets(gv_config *config, const char *profile, const config_preset *presets,
                           size_t count);
 
-typedef enum { CONFIG_FROM_DEFAULT, CONFIG_FROM_PROFILE, CONFIG_FROM_FILE } config_origin;
+typedef enum {
+    CONFIG_FROM_DEFAULT,
+    CONFIG_FROM_PROFILE,
+    CONFIG_FROM_FILE,
+    CONFIG_FROM_UPDATE
+} config_origin;
 
 /* The value of the INT option of that path, and where it comes from; false when there is none. */
 bool config_number(const gv_config *config, const char *path, int64_t *value,
                    config_origin *origin);
-const char *config_origin_name(config_origin origin); /* "default", "profile", "file" */
+const char *config_origin_name(config_origin origin); /* "default", "profile" ... */
 
 typedef enum { CONFIG_PRINT_PLAIN, CONFIG_PRINT_ORIGINS } config_print_style;
 
 /* The effective configuration of `program` as JSON, secrets as their references. Reading it again
  * gives the same configuration. With CONFIG_PRINT_ORIGINS a comment behind each value says where it
- * comes from: file, profile or default. */
+ * comes from: file, update, profile or default. */
 void config_print(FILE *file, const gv_config *config, config_program program,
                   config_print_style style);
+
+/* The value of that path, or of "sources", on one line, as config_print() writes it. */
+void config_print_value(FILE *file, const gv_config *config, const char *path);
 
 /* Calls changed() for each option (and "sources") that differs; the number of calls. */
 size_t config_diff(const gv_config *a, const gv_config *b, config_program program,
                    void (*changed)(void *ctx, const char *path), void *ctx);
+
+/* The same for each option that the board's own file names and an update sets otherwise (or not at all, so
+ * that the default is in force). */
+size_t config_overridden(const gv_config *own, const gv_config *in_force, config_program program,
+                         void (*overridden)(void *ctx, const char *path), void *ctx);
 
 /* Help for each option of `program`, for a terminal; and the reference page, as Markdown. */
 void config_print_options(FILE *file, config_program program);

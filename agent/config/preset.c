@@ -41,6 +41,8 @@ void config_apply_presets(gv_config *config, const char *profile, const config_p
 
 config_origin config_origin_of(const gv_config *config, size_t option)
 {
+    if (config->given[option] && config->over_air && !config_board_owned(&config_infos[option]))
+        return CONFIG_FROM_UPDATE;
     return config->given[option]    ? CONFIG_FROM_FILE
            : config->preset[option] ? CONFIG_FROM_PROFILE
                                     : CONFIG_FROM_DEFAULT;
@@ -48,7 +50,7 @@ config_origin config_origin_of(const gv_config *config, size_t option)
 
 const char *config_origin_name(config_origin origin)
 {
-    static const char *const names[] = { "default", "profile", "file" };
+    static const char *const names[] = { "default", "profile", "file", "update" };
     return names[origin];
 }
 

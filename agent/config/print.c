@@ -95,6 +95,22 @@ static void print_sources(FILE *file, const gv_config *c)
     fputs(c->source_count ? "\n  ]\n" : "]\n", file);
 }
 
+void config_print_value(FILE *file, const gv_config *config, const char *path)
+{
+    const config_info *info = config_find(path);
+
+    if (info) {
+        print_value(file, config, info);
+        return;
+    }
+    fputc('[', file);
+    for (size_t i = 0; i < config->source_count; i++) {
+        fputs(i ? ", " : "", file);
+        print_source(file, &config->sources[i]);
+    }
+    fputc(']', file);
+}
+
 static void print_origin(FILE *file, const gv_config *c, size_t option)
 {
     config_origin origin = config_origin_of(c, option);

@@ -131,6 +131,9 @@ static void on_delivered(void *ctx, void *opaque, bool acked, kafka_failure fail
 {
     forwarder *f = ctx;
     const uint8_t *entry = opaque;
+
+    if (note_delivered(f, opaque, acked, failure))
+        return;
     batch *b = batch_of(f, entry);
 
     assert(b && b->in_flight > 0 && f->in_flight > 0);
@@ -184,6 +187,7 @@ static void drop_producer(forwarder *f)
     kafka_producer_close(f->producer);
     f->producer = NULL;
     f->topics_asked = false;
+    note_drop_producer(f);
     for (batch *b = f->first; b; b = b->next) {
         if (b->in_flight)
             b->send_state |= SEND_AGAIN;
@@ -211,7 +215,7 @@ static void ask_topics(forwarder *f, uint64_t now)
 {
     gv_error err = { 0, "" };
 
-    if (f->topics_ready || f->topics_asked || now < f->topics_at_ms)
+    if (f->topics_ready || f->topics_asked || f->note.topic_asked || now < f->topics_at_ms)
         return;
     f->topics_asked = true;
     if (kafka_topics_ensure(f->producer, f->config.ensure, f->config.ensure_count,
@@ -309,12 +313,14 @@ uint64_t forwarder_tick(forwarder *f)
     f->is_new = false;
     if (f->topics_ready && now >= f->send_at_ms)
         send_all(f);
+    note_send(f, now);
     give_back(f); /* what was refused on the way */
     for (batch *b = f->first; b && !is_waiting; b = b->next)
         is_waiting = !send_is_over(b);
     if (f->is_fatal || f->is_new)
         return now;
-    if (!f->topics_ready && !f->topics_asked)
+    due = note_due_ms(f);
+    if (!f->topics_ready && !f->topics_asked && !f->note.topic_asked && f->topics_at_ms < due)
         due = f->topics_at_ms;
     if (is_waiting && f->send_at_ms > now && f->send_at_ms < due)
         due = f->send_at_ms;

@@ -80,6 +80,13 @@ void forwarder_recall(forwarder *f);
  * through `done`. */
 batch *forwarder_withdraw(forwarder *f, bool (*is_wanted)(void *ctx, const batch *b), void *ctx);
 
+/* Publishes the newest state of something under its key, once, beside the batches: an earlier one that has
+ * not been sent is replaced, one that was not acknowledged is sent again. It never keeps a batch waiting,
+ * nor does its topic, which is created when create_topics says so. Up to FORWARDER_NOTE_MAX bytes and a
+ * short key are copied; the topic is borrowed until forwarder_close(). */
+#define FORWARDER_NOTE_MAX 2048
+void forwarder_announce(forwarder *f, const kafka_topic *topic, const char *key, gv_span value);
+
 const forwarder_status *forwarder_state(const forwarder *f);
 
 /* Closes the producer; batches still held are reported through `done` no more. */

@@ -10,6 +10,21 @@ enum {
     SEND_ALONE = 2  /* ... one by one, to find the entry the broker does not take */
 };
 
+#define NOTE_KEY_MAX 128
+
+/* What forwarder_announce() was told last. */
+typedef struct {
+    const kafka_topic *topic;
+    char key[NOTE_KEY_MAX];
+    uint8_t text[FORWARDER_NOTE_MAX]; /* the newest */
+    uint8_t sent[FORWARDER_NOTE_MAX]; /* what is under way */
+    size_t text_len;
+    bool is_waiting, in_flight;
+    bool topic_ready, topic_asked;
+    bool is_told; /* that it cannot be published */
+    uint64_t at_ms;
+} forwarder_note;
+
 struct forwarder {
     forwarder_config config;
     plat_loop *loop;
@@ -32,6 +47,7 @@ struct forwarder {
     uint64_t send_at_ms;   /* not earlier, after a failure */
     uint32_t backoff_ms;   /* 0 after a success */
     forwarder_status status;
+    forwarder_note note;
 };
 
 /* --- forwarder.c: what is told of, and when to go on --- */
@@ -40,6 +56,13 @@ void forwarder_tell(forwarder *f, bool up, kafka_failure failure, const char *te
 void forwarder_pause(forwarder *f, kafka_failure failure);
 /* The entry will be missing; says so. */
 void forwarder_refuse(forwarder *f, batch *b, size_t offset, const char *reason);
+
+/* --- note.c --- */
+void note_send(forwarder *f, uint64_t now_ms);
+uint64_t note_due_ms(const forwarder *f);
+/* False: the report is about something else. */
+bool note_delivered(forwarder *f, const void *opaque, bool acked, kafka_failure failure);
+void note_drop_producer(forwarder *f);
 
 /* --- send.c --- */
 

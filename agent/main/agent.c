@@ -22,9 +22,11 @@ static uint64_t tick_all(agent *a)
         due_ms = earlier(due_ms, schema_shelf_tick(a->shelf));
         due_ms = earlier(due_ms, forwarder_tick(a->forwarder));
         due_ms = earlier(due_ms, source_tick(a->source));
+        due_ms = earlier(due_ms, agent_update_tick(a));
         due_ms = earlier(due_ms, http_tick(a->http)); /* of what the others have started */
         due_ms = earlier(due_ms, outlet_tick(a->outlet));
     } while (pipeline_tick(a->pipeline));
+    due_ms = earlier(due_ms, agent_web_tick(a));
     uint64_t now_ms = plat_mono_ms(a->setup.clock);
     agent_report(a, now_ms);
     return due_ms <= now_ms ? 0 : earlier(due_ms - now_ms, WAKE_MS);

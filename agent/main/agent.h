@@ -20,6 +20,8 @@ typedef struct {
     bool reload;
 } agent_wishes;
 
+struct agent_updates;
+
 typedef struct {
     const gv_config *config;
     plat_loop *loop;
@@ -27,8 +29,9 @@ typedef struct {
     const plat_fs *fs;
     agent_wishes *wishes;
     status_past *past;
-    bool single_pass; /* `gavel once` */
-    bool progress;    /* draw a progress line on stderr */
+    struct agent_updates *updates; /* NULL: none are taken */
+    bool single_pass;              /* `gavel once` */
+    bool progress;                 /* draw a progress line on stderr */
 } agent_setup;
 
 typedef enum {

@@ -4,11 +4,12 @@
 
 #include "agent/forward/forwarder.h"
 #include "agent/main/agent.h"
-#include "agent/main/cli.h"
+#include "agent/main/cli_update.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/schema_shelf.h"
 #include "agent/source/source.h"
+#include "agent/status/routes.h"
 #include "board/board.h"
 #include "board/health.h"
 #include "board/led.h"
@@ -18,8 +19,11 @@ typedef struct {
     agent_setup setup;
     const gv_config *config;
     memory_budget budget;
-    char device[128];
+    char device[CLI_DEVICE_MAX];
     cli_topics topics;
+    char status_topic[CLI_TOPIC_MAX];
+    kafka_topic status_shape;
+    uint64_t announced; /* of update_state.changes; 0: nothing yet */
     kafka_property *properties;
     source_list lists[CONFIG_SOURCES_MAX];
     registry_schema schemas[SHELF_CURRENT_MAX];
@@ -42,6 +46,11 @@ typedef struct {
     char history_path[PLAT_PATH_MAX];
     status_trouble troubles[HEALTH_TROUBLES]; /* as the facts have them */
     uint64_t facts_ms;                        /* the instant of the facts */
+    routes routes;
+    http_server *server; /* of the status page; NULL: none, or it has no port yet */
+    size_t feeds_max;
+    uint64_t server_due_ms; /* when a port is tried again */
+    gv_error server_error;  /* why it has none; told once */
     uint64_t look_due_ms;
     uint64_t started_ms;
     uint64_t watchdog_ms; /* 0: none */
@@ -54,10 +63,25 @@ typedef struct {
 gv_status agent_open_parts(agent *a, gv_error *err);
 void agent_close_parts(agent *a);
 
+/* --- agent_update.c: updates over the air --- */
+size_t agent_update_memory_bytes(const gv_config *config);
+void agent_update_start(agent *a);
+uint64_t agent_update_tick(agent *a);                       /* may wish for a reload */
+void agent_update_facts(const agent *a, status_facts *out); /* its counters, too */
+void agent_update_stop(agent *a);
+
 /* --- agent_report.c: what it tells about itself --- */
 void agent_report_start(agent *a);
 void agent_report(agent *a, uint64_t now_ms); /* to systemd and the log, as due */
 void agent_report_stop(agent *a);
+
+/* --- agent_web.c: the status page --- */
+/* What it may need. `feeds`: at most. */
+size_t agent_web_memory_bytes(const gv_config *config, size_t feeds);
+/* Opens it when it is wanted, and tries again later when that fails: the agent goes on without. Returns
+ * when it is to be called next. */
+uint64_t agent_web_tick(agent *a);
+void agent_web_close(agent *a);
 
 /* --- agent_status.c: what it shows of itself --- */
 void agent_status_start(agent *a);

@@ -1,23 +1,21 @@
 #include "agent/main/agent_internal.h"
-#include "agent/main/cli.h"
+#include "agent/main/cli_update.h"
 #include "gavel_version.h"
 #include "schema_auction.h"
 #include "schema_reject.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* --- configuration to contracts --------------------------------------------------------------- */
 
 static gv_status name_things(agent *a, gv_error *err)
 {
     const gv_config *c = a->config;
-    if (c->device_id[0])
-        snprintf(a->device, sizeof a->device, "%s", c->device_id);
-    else if (gethostname(a->device, sizeof a->device - 1) != 0)
-        snprintf(a->device, sizeof a->device, "gavel");
+    cli_device(c, a->device);
     gv_status status = cli_name_topics(c, &a->topics, err);
+    if (status == GV_OK)
+        status = cli_status_topic(c, a->status_topic, &a->status_shape, err);
     if (status != GV_OK)
         return status;
     if (snprintf(a->cursor_dir, PLAT_PATH_MAX, "%s/cursors", c->state_dir) >= PLAT_PATH_MAX ||
@@ -131,8 +129,9 @@ static gv_status open_pipeline(agent *a, gv_error *err)
 
 static gv_status open_http(agent *a, gv_error *err)
 {
-    /* Two more than snapshots: the token or the realm index, and the registry. */
-    unsigned slots = (unsigned)a->config->api_max_transfers + 2;
+    /* Two more than snapshots: the token or the realm index, and the registry; and the updates. */
+    unsigned slots =
+        (unsigned)a->config->api_max_transfers + 2 + (agent_update_memory_bytes(a->config) ? 1 : 0);
     a->http = http_open(a->setup.loop, a->setup.clock, slots, "gavel/" GAVEL_VERSION, err);
     return a->http ? GV_OK : GV_FULL;
 }
@@ -205,9 +204,11 @@ static gv_status divide_memory(agent *a, const source_config *source_settings, g
     if (spool_bytes == SIZE_MAX)
         return gv_fail(err, GV_INVAL, "spool.segment_kib and memory.batch_kib do not fit together");
     spool_bytes += schema_shelf_memory_bytes();
+    a->feeds_max = source_feeds_max(source_settings);
     return budget_divide((size_t)c->memory_budget_kib * 1024, (unsigned)c->api_max_transfers,
-                         source_memory_bytes(source_settings), spool_bytes, sizeof(status_past),
-                         &a->budget, err);
+                         source_memory_bytes(source_settings), spool_bytes,
+                         sizeof(status_past) + agent_web_memory_bytes(c, a->feeds_max),
+                         agent_update_memory_bytes(c), &a->budget, err);
 }
 
 gv_status agent_memory(const gv_config *config, memory_budget *out, gv_error *err)
@@ -252,13 +253,17 @@ gv_status agent_open_parts(agent *a, gv_error *err)
         st = source_open(&source_settings, a->http, &a->fs, a->setup.clock, &events, &a->source,
                          err);
     }
-    if (st == GV_OK)
+    if (st == GV_OK) {
         pipeline_attach(a->pipeline, a->source, a->outlet);
+        agent_update_start(a);
+    }
     return st;
 }
 
 void agent_close_parts(agent *a)
 {
+    agent_web_close(a); /* first: it looks at all others */
+    agent_update_stop(a);
     if (a->source)
         source_stop(a->source);
     if (a->forwarder)

@@ -164,17 +164,6 @@ static void look_at_process(const agent *a, status_facts *out)
         out->disk.card_lasts_years = (int64_t)years;
 }
 
-/* The configuration is the board's own file, and no update was ever seen. */
-static status_update update_of_own_file(void)
-{
-    return (status_update){ .sha256 = "",
-                            .outcome = "none",
-                            .reason = "",
-                            .attempted_at_ms = STATUS_UNKNOWN,
-                            .next_poll_s = STATUS_UNKNOWN,
-                            .trouble = "" };
-}
-
 void agent_status_facts(agent *a, status_facts *out)
 {
     status_past *past = a->setup.past;
@@ -187,10 +176,10 @@ void agent_status_facts(agent *a, status_facts *out)
                            .counters = count_all(a),
                            .feed = look_at_feed,
                            .feed_ctx = a,
-                           .update = update_of_own_file(),
                            .conditions = &past->conditions,
                            .history = &past->history,
                            .recent = &past->recent };
+    agent_update_facts(a, out);
     look_at_servers(a, out);
     look_at_spool(a, out);
     look_at_process(a, out);

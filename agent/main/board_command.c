@@ -210,7 +210,7 @@ static bool print_unit(const findings *f)
  * none yet, and another user cannot read its secrets. */
 static cli_config *load(const char *path, const char *default_path, const plat_fs *fs, int *code)
 {
-    cli_config *c = cli_load(path ? path : default_path, CONFIG_AGENT);
+    cli_config *c = cli_load_in_force(path ? path : default_path);
     if (c || path) {
         *code = c ? CLI_OK : CLI_USAGE;
         return c;

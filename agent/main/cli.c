@@ -1,10 +1,13 @@
 #include "agent/main/cli.h"
 
+#include "agent/main/cli_update.h"
 #include "agent/net/http.h"
+#include "agent/net/http_server.h"
 #include "board/board.h"
 #include "gavel_version.h"
 #include "platform/log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,24 +27,41 @@ static void log_report(void *ctx, bool warning, const char *text)
            gv_kstr("problem", text));
 }
 
-/* What only librdkafka can tell: its properties, and what it was built with. */
+gv_status cli_check_kafka(const gv_config *config, gv_error *err)
+{
+    kafka_property *properties = calloc(config->kafka_properties.count + 1, sizeof *properties);
+    if (!properties)
+        return gv_fail(err, GV_IO, "no memory for kafka.properties");
+    kafka_config kafka = cli_kafka_config(config, NULL, properties);
+    gv_status status = kafka_config_check(&kafka, err);
+    free(properties);
+    return status;
+}
+
 static bool check_kafka(const char *path, const gv_config *config, config_report_fn *report_fn)
 {
     char text[PROBLEM_MAX];
     gv_error err = { 0, "" };
-    kafka_property *properties = calloc(config->kafka_properties.count + 1, sizeof *properties);
-    if (!properties) {
-        report_fn(NULL, false, "no memory for kafka.properties");
-        return false;
-    }
-    kafka_config kafka = cli_kafka_config(config, NULL, properties);
-    bool is_good = kafka_config_check(&kafka, &err) == GV_OK;
-    free(properties);
+    bool is_good = cli_check_kafka(config, &err) == GV_OK;
     if (!is_good) {
         snprintf(text, sizeof text, "%s: %s", path, err.text);
         report_fn(NULL, false, text);
     }
     return is_good;
+}
+
+/* Which addresses there are to listen on is not a matter of the option table. */
+static bool check_listen(const char *path, const gv_config *config, config_program program,
+                         config_report_fn *report_fn)
+{
+    char text[PROBLEM_MAX];
+    gv_error err = { 0, "" };
+    if (!(program & CONFIG_AGENT) || !config->status_enabled ||
+        http_server_check_listen(config->status_listen, &err) == GV_OK)
+        return true;
+    snprintf(text, sizeof text, "%s: status.listen: %s", path, err.text);
+    report_fn(NULL, false, text);
+    return false;
 }
 
 void cli_find_credentials(const char *path)
@@ -79,7 +99,8 @@ static cli_config *load(const char *path, config_program program, config_report_
     gv_arena_init(&c->arena, c->memory, sizeof c->memory);
     cli_find_credentials(path);
     if (config_load(path, program, &fs, &c->arena, report_fn, NULL, &c->config, &err) == GV_OK &&
-        check_kafka(path, &c->config, report_fn)) {
+        check_kafka(path, &c->config, report_fn) &&
+        check_listen(path, &c->config, program, report_fn)) {
         if (program & CONFIG_AGENT)
             cli_apply_profile(&c->config, &fs);
         return c;
@@ -96,26 +117,48 @@ cli_config *cli_load(const char *path, config_program program)
     return c;
 }
 
+cli_config *cli_load_in_force(const char *path)
+{
+    gv_error err = { 0, "" };
+    cli_config *c = cli_load(path, CONFIG_AGENT);
+    if (c)
+        c = cli_in_force(c, path, &err);
+    if (err.text[0])
+        fprintf(stderr, "warning: this is the board's own file without an update: %s\n", err.text);
+    return c;
+}
+
 cli_config *cli_reload(const char *path, config_program program)
 {
     return load(path, program, log_report);
 }
 
+/* gavel-sink's configuration is its file. */
+static cli_config *load_in_force(const char *path, config_program program)
+{
+    return program & CONFIG_AGENT ? cli_load_in_force(path) : cli_load(path, program);
+}
+
 static int check(const char *path, config_program program)
 {
-    cli_config *c = cli_load(path, program);
+    cli_config *c = load_in_force(path, program);
     if (!c)
         return CLI_USAGE;
     printf("%s: OK\n", path);
+    if (c->update_version)
+        printf("in force: update %" PRIu64 " (sha256 %s)\n", c->update_version, c->update_sha256);
     free(c);
     return CLI_OK;
 }
 
 static int show(const char *path, config_program program, config_print_style style)
 {
-    cli_config *c = cli_load(path, program);
+    cli_config *c = load_in_force(path, program);
     if (!c)
         return CLI_USAGE;
+    if (c->update_version && style == CONFIG_PRINT_ORIGINS)
+        printf("// update %" PRIu64 " (sha256 %s) is in force\n", c->update_version,
+               c->update_sha256);
     config_print(stdout, &c->config, program, style);
     free(c);
     return CLI_OK;
@@ -200,8 +243,8 @@ void cli_print_version(const char *program)
     printf("%s\n", text);
     kafka_versions(text, sizeof text);
     printf("%s\n", text);
-    printf("cJSON %s, jansson %s, avro-c %s, lz4 %s\n", config_json_version(), GAVEL_DEP_JANSSON,
-           GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4);
+    printf("cJSON %s, jansson %s, avro-c %s, lz4 %s, libmicrohttpd %s\n", config_json_version(),
+           GAVEL_DEP_JANSSON, GAVEL_DEP_AVRO_C, GAVEL_DEP_LZ4, GAVEL_DEP_LIBMICROHTTPD);
 }
 
 kafka_config cli_kafka_config(const gv_config *config, const char *client_id,
@@ -256,6 +299,20 @@ gv_status cli_name_topics(const gv_config *c, cli_topics *out, gv_error *err)
     }
     out->shapes[BATCH_LEDGER].partitions = 1; /* one entry a snapshot */
     out->shapes[BATCH_LEDGER].retention_ms = out->shapes[BATCH_LEDGER].retention_mib = -1;
+    return GV_OK;
+}
+
+gv_status cli_status_topic(const gv_config *c, char name[CLI_TOPIC_MAX], kafka_topic *out,
+                           gv_error *err)
+{
+    if (snprintf(name, CLI_TOPIC_MAX, "%s.status", c->kafka_topic_prefix) >= CLI_TOPIC_MAX)
+        return gv_fail(err, GV_INVAL, "kafka.topic_prefix is too long");
+    *out = (kafka_topic){ .name = name,
+                          .partitions = 1,
+                          .replication = (int)c->kafka_replication,
+                          .retention_ms = -1,
+                          .retention_mib = -1,
+                          .compacted = true };
     return GV_OK;
 }
 

@@ -16,6 +16,8 @@ enum { CLI_OK = 0, CLI_NOT_ALL_WELL = 1, CLI_USAGE = 2 };
 typedef struct {
     gv_config config;
     gv_arena arena;
+    uint64_t update_version; /* in force beside the board's own file; 0: none */
+    char update_sha256[65];
     uint8_t memory[CONFIG_ARENA_BYTES];
 } cli_config;
 
@@ -23,6 +25,12 @@ typedef struct {
 cli_config *cli_load(const char *path, config_program program);
 /* The same for a program that runs: problems go to its log. */
 cli_config *cli_reload(const char *path, config_program program);
+/* The agent's configuration as it is in force: with the update that is kept in state_dir, if any. What
+ * keeps an update from being in force is a warning. */
+cli_config *cli_load_in_force(const char *path);
+
+/* What only librdkafka can tell: its properties, and what it was built with. GV_INVAL, with words. */
+gv_status cli_check_kafka(const gv_config *config, gv_error *err);
 
 /* Outside systemd, "credential:NAME" is the file NAME beside the configuration, where the unit's
  * LoadCredential= has it from. */
@@ -56,6 +64,11 @@ typedef struct {
 } cli_topics;
 
 gv_status cli_name_topics(const gv_config *config, cli_topics *out, gv_error *err);
+
+/* Where each agent tells which configuration it has in force: the last word of each device stays. `name`
+ * must stay where it is, as above. */
+gv_status cli_status_topic(const gv_config *config, char name[CLI_TOPIC_MAX], kafka_topic *out,
+                           gv_error *err);
 
 /* Where the spool is: spool.dir, or below state_dir. */
 gv_status cli_spool_dir(const gv_config *config, char path[PLAT_PATH_MAX], gv_error *err);

@@ -1,9 +1,12 @@
 /* gavel - the agent, and the tools around it. */
 #include "agent/main/agent.h"
+#include "agent/main/agent_updates.h"
 #include "agent/main/board_command.h"
 #include "agent/main/cli.h"
+#include "agent/main/owner_command.h"
 #include "agent/main/setup.h"
 #include "agent/main/status_command.h"
+#include "agent/main/update_command.h"
 #include "agent/tools/tools.h"
 #include "gavel_version.h"
 #include "platform/log.h"
@@ -27,7 +30,9 @@ static int usage(FILE *out)
         "URL]\n"
         "  setup       ask for what a first start needs, try it, write the configuration\n"
         "  spool       look into the spool, check it, replay it (gavel spool --help)\n"
-        "  config      check | show | options | reference\n"
+        "  config      check | show | options | reference; history | revert of updates;\n"
+        "              keygen | sign | verify | publish | diff: updates for boards over the air\n"
+        "              (gavel config --help)\n"
         "  board       which machine this is, what follows from it, and how it is [--json]\n"
         "  --version   versions of gavel and its libraries\n"
         "  --help      this text\n"
@@ -57,14 +62,11 @@ static void log_change(void *ctx, const char *path)
 }
 
 /* The configuration to go on with: the new one if it is good, else the old one. */
-static cli_config *reload(const char *path, cli_config *old)
+static cli_config *reload(agent_updates *updates, cli_config *old)
 {
-    cli_config *fresh = cli_reload(path, CONFIG_AGENT);
-    if (!fresh) {
-        GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration refused; the old one stays in force"),
-               gv_kstr("path", path));
+    cli_config *fresh = agent_updates_load(updates);
+    if (!fresh)
         return old;
-    }
     if (config_diff(&old->config, &fresh->config, CONFIG_AGENT, log_change, NULL) == 0)
         GV_LOG(GV_LOG_INFO, gv_kmsg("configuration read again; nothing has changed"));
     return fresh;
@@ -76,7 +78,7 @@ static void configure_log(const gv_config *config)
 }
 
 /* Runs until stopped; a configuration that cannot be started gives way to the last good one. */
-static agent_end run_all(agent_setup *setup, const char *path, cli_config **config, gv_error *err)
+static agent_end run_all(agent_setup *setup, cli_config **config, gv_error *err)
 {
     cli_config *good = NULL; /* the one before, until the present one has run */
     for (;;) {
@@ -85,7 +87,8 @@ static agent_end run_all(agent_setup *setup, const char *path, cli_config **conf
         setup->wishes->reload = false;
         *err = (gv_error){ 0, "" };
         agent_end end = agent_run(setup, err);
-        if (end == AGENT_FAILED && good) {
+        bool is_update = end == AGENT_FAILED && agent_updates_failed(setup->updates, err->text);
+        if (end == AGENT_FAILED && good && !is_update) {
             GV_LOG(GV_LOG_ERROR, gv_kmsg("new configuration does not start; back to the old one"),
                    gv_kstr("error", err->text));
             free(*config);
@@ -95,9 +98,9 @@ static agent_end run_all(agent_setup *setup, const char *path, cli_config **conf
         }
         free(good);
         good = NULL;
-        if (end != AGENT_RELOAD)
+        if (end != AGENT_RELOAD && !is_update)
             return end;
-        cli_config *next = reload(path, *config);
+        cli_config *next = reload(setup->updates, *config);
         good = next != *config ? *config : NULL;
         *config = next;
     }
@@ -110,21 +113,26 @@ static int run(const char *path, bool single_pass, bool progress)
     agent_wishes wishes = { false, false };
     plat_fs fs = plat_fs_system();
     plat_clock clock = plat_clock_system(GAVEL_BUILD_TIME_S * 1000);
-    cli_config *config = cli_load(path, CONFIG_AGENT);
-    if (!config)
+    agent_updates *updates = agent_updates_new(path, &fs, &clock, single_pass);
+    cli_config *config = updates ? agent_updates_load(updates) : NULL;
+    if (!config) {
+        agent_updates_free(updates);
         return CLI_USAGE;
+    }
     static status_past past;
     status_past_init(&past, &clock);
     plat_loop *loop = plat_loop_open(&err);
     agent_end end = AGENT_FAILED;
     if (loop && plat_loop_signals(loop, signals, 3, on_signal, &wishes, &err) == GV_OK) {
-        agent_setup setup = { NULL, loop, &clock, &fs, &wishes, &past, single_pass, progress };
-        end = run_all(&setup, path, &config, &err);
+        agent_setup setup = { NULL,  loop,    &clock,      &fs,     &wishes,
+                              &past, updates, single_pass, progress };
+        end = run_all(&setup, &config, &err);
     }
     if (end == AGENT_FAILED)
         GV_LOG(GV_LOG_ERROR, gv_kmsg("cannot go on"), gv_kstr("error", err.text));
     plat_loop_close(loop);
     free(config);
+    agent_updates_free(updates);
     return end == AGENT_FAILED ? CLI_USAGE : end == AGENT_PARTLY ? CLI_NOT_ALL_WELL : CLI_OK;
 }
 
@@ -141,8 +149,10 @@ int main(int argc, char **argv)
         return usage(stdout);
     if (strcmp(argv[1], "setup") == 0)
         return setup_command(argc - 1, argv + 1, DEFAULT_CONFIG);
+    if (strcmp(argv[1], "config") == 0 && argc > 2 && update_command_is(argv[2]))
+        return update_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "config") == 0)
-        return cli_config_command(argc - 1, argv + 1, CONFIG_AGENT, DEFAULT_CONFIG);
+        return owner_config_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "board") == 0)
         return board_command(argc - 1, argv + 1, DEFAULT_CONFIG);
     if (strcmp(argv[1], "status") == 0)

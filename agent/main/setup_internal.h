@@ -1,4 +1,4 @@
-/* setup_internal.h - what the files of `gavel setup` share; nobody else includes it. */
+/* setup_internal.h - what the files of `gavel setup` share; the owner's commands write files as it does. */
 #ifndef GAVEL_MAIN_SETUP_INTERNAL_H
 #define GAVEL_MAIN_SETUP_INTERNAL_H
 

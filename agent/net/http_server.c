@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BACKLOG         128
+#define BACKLOG         512  /* who cannot be served yet waits here */
 #define ACCEPTS_AT_ONCE 16u  /* then it is others' turn on the loop */
-#define GRACE_MS        200u /* for a question to arrive, before a connection can lose its place */
+#define GRACE_MS        100u /* for a question to arrive, before a connection can lose its place */
 #define BREATH_MS       1000u /* until accepting is tried again when the system has no more to give */
 #define SEND_BYTES      (16 * 1024) /* the kernel's share of an answer that nobody takes */
 
@@ -18,7 +18,7 @@
  * with its headers. Measured by tests/unit/test_http_server.c. */
 #define DAEMON_BYTES     2048u
 #define CONNECTION_BYTES 1024u
-#define ANSWER_BYTES     (HTTP_SERVER_WORDS_MAX + 1536u)
+#define ANSWER_BYTES     1536u
 
 #define NOTHING_ALLOWED "default-src 'none'; frame-ancestors 'none'"
 
@@ -182,10 +182,7 @@ static struct MHD_Response *make_response(const http_answer *answer)
     if (answer->buf)
         return MHD_create_response_from_buffer_with_free_callback_cls(
             answer->buf->len, answer->buf->data, give_back, room_of(answer->buf));
-    if (answer->fixed.data)
-        return MHD_create_response_from_buffer_static(answer->fixed.len, answer->fixed.data);
-    return MHD_create_response_from_buffer_copy(strnlen(answer->words, sizeof answer->words),
-                                                answer->words);
+    return MHD_create_response_from_buffer_static(answer->fixed.len, answer->fixed.data);
 }
 
 static bool add_headers(struct MHD_Response *response, const http_answer *answer)
@@ -245,7 +242,7 @@ static enum MHD_Result on_question(void *ctx, struct MHD_Connection *connection,
     (void)version, (void)upload, (void)upload_bytes, (void)state;
     if (is_admissible(s, connection, method, &answer)) {
         s->handler(s->ctx, &question, &answer);
-        if (!answer.buf && !answer.fixed.data && !answer.words[0])
+        if (!answer.buf && !answer.fixed.data)
             answer_busy(s, &answer);
     }
     place *p =

@@ -27,8 +27,6 @@
 #include "platform/loop.h"
 #include "platform/span.h"
 
-#define HTTP_SERVER_WORDS_MAX 1024
-
 typedef struct http_server http_server;
 
 typedef struct {
@@ -52,10 +50,9 @@ typedef struct {
     unsigned status;          /* 200 unless the handler says otherwise */
     const char *content_type; /* lives for ever, as the policy; "text/plain" unless ... */
     const char *policy;       /* Content-Security-Policy; NULL: nothing may be loaded or run */
-    gv_span fixed;            /* the answer, when it lives as long as the server; else `words` */
-    char words[HTTP_SERVER_WORDS_MAX];
-    gv_buf *buf;         /* from http_answer_buffer(): then this is the answer */
-    http_server *server; /* for http_answer_buffer() */
+    gv_span fixed;            /* the answer, if it lives as long as the server */
+    gv_buf *buf;              /* from http_answer_buffer(): then this is the answer */
+    http_server *server;      /* for http_answer_buffer() */
 } http_answer;
 
 /* Empty, with room for answer_bytes. NULL: all are being read by slow clients; return then, who asks is

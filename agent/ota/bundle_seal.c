@@ -75,7 +75,7 @@ static size_t write_manifest(const bundle_draft *d, char text[BUNDLE_MANIFEST_BY
               add_targets(root, d) &&
               cJSON_PrintPreallocated(root, text, (int)BUNDLE_MANIFEST_BYTES - 8, 0);
     cJSON_Delete(root);
-    return ok ? strlen(text) : 0;
+    return ok ? strlen(strcat(text, "\n")) : 0; /* so that a pager shows it on a line of its own */
 }
 
 static bool put_text(gv_buf *out, const char *text)

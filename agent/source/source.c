@@ -15,7 +15,7 @@ static size_t houses_of(const source_list *l)
     return l->house_count ? l->house_count : 1;
 }
 
-static size_t feeds_needed(const source_config *c)
+size_t source_feeds_max(const source_config *c)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->list_count; i++) {
@@ -28,7 +28,7 @@ static size_t feeds_needed(const source_config *c)
 
 size_t source_memory_bytes(const source_config *config)
 {
-    return sizeof(source) + feeds_needed(config) * sizeof(feed) +
+    return sizeof(source) + source_feeds_max(config) * sizeof(feed) +
            config->list_count * sizeof(realm_index) + INDEX_BYTES_MAX;
 }
 
@@ -304,7 +304,7 @@ gv_status source_open(const source_config *config, http_client *http, const plat
     if (st != GV_OK)
         return st;
     source *s = calloc(1, sizeof *s);
-    size_t cap = feeds_needed(config);
+    size_t cap = source_feeds_max(config);
     feed *feeds = calloc(cap ? cap : 1, sizeof *feeds);
     realm_index *indexes = calloc(config->list_count ? config->list_count : 1, sizeof *indexes);
     char *text = malloc(INDEX_BYTES_MAX);

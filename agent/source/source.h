@@ -134,6 +134,7 @@ void source_look(const source *s, uint32_t i, source_feed *out); /* i < feeds, i
  * "": nothing does. Valid until the next tick. */
 const char *source_trouble(const source *s);
 size_t source_memory_bytes(const source_config *config); /* what source_open() will allocate */
+size_t source_feeds_max(const source_config *config);    /* whatever the list of realms says */
 void source_close(source *s);
 
 #endif

@@ -5,6 +5,15 @@
 
 #include <string.h>
 
+/* Together they take 160 KiB: with more, small boards would have fewer batches than it takes for full
+ * speed (tests/unit/test_board_config.c). One answer is enough, as most fit into the socket at once; whoever
+ * reads a larger one slowly gives way to the next. */
+#define CONNECTIONS   8u
+#define REQUEST_BYTES 5120u /* browsers send the cookies of everything else on this host along */
+#define ANSWERS       1u
+#define ANSWER_MAX    ((size_t)96 * 1024) /* some 200 feeds; which find no room is counted there */
+#define TIMEOUT_MS    10000u
+
 typedef gv_status render_fn(const status_facts *facts, gv_buf *out);
 
 static void show_text(const routes *r, const char *type, render_fn *render, http_answer *answer)
@@ -55,6 +64,17 @@ static void show_health(const routes *r, http_answer *answer)
               "back, or spool.quota_mib is raised.\n";
     answer->status = why ? 503 : 200;
     answer->fixed = gv_span_str(why ? why : "ok\n");
+}
+
+http_server_config routes_server_config(const char *listen, size_t feeds)
+{
+    size_t bytes = STATUS_TEXT_BYTES(feeds);
+    return (http_server_config){ .listen = listen,
+                                 .connections = CONNECTIONS,
+                                 .timeout_ms = TIMEOUT_MS,
+                                 .request_bytes = REQUEST_BYTES,
+                                 .answer_bytes = bytes < ANSWER_MAX ? bytes : ANSWER_MAX,
+                                 .answers = ANSWERS };
 }
 
 typedef struct {

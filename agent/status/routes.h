@@ -23,6 +23,9 @@ typedef struct {
     void *ctx;
 } routes;
 
+/* What a server for this takes, where there are at most so many feeds. */
+http_server_config routes_server_config(const char *listen, size_t feeds);
+
 /* An http_handler; ctx is a `routes`. */
 void routes_answer(void *ctx, const http_question *question, http_answer *answer);
 

@@ -3,14 +3,16 @@
 #include "agent/codec/utf8.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX  600
-#define MIB       1048576.0
-#define LABEL_FMT "%-10s "
+#define TEXT_MAX       600
+#define FEED_WIDTH_MAX 40
+#define MIB            1048576.0
+#define LABEL_FMT      "%-10s "
 
 typedef struct {
     gv_buf *out;
@@ -24,7 +26,7 @@ static void put(page *p, const char *fmt, ...) GV_PRINTF(2, 3);
 
 static void put(page *p, const char *fmt, ...)
 {
-    char text[2 * TEXT_MAX];
+    char text[4 * TEXT_MAX]; /* no line has more than three texts */
     va_list args;
     va_start(args, fmt);
     int len = vsnprintf(text, sizeof text, fmt, args);
@@ -64,6 +66,14 @@ static const char *clean(const char *text, char room[TEXT_MAX])
     return room;
 }
 
+/* No longer than that, for a column; never half a character. */
+static const char *clip(char *text, size_t longest)
+{
+    if (strlen(text) > longest)
+        text[utf8_valid_prefix(gv_span_of(text, longest))] = '\0';
+    return text;
+}
+
 static const cJSON *member(const cJSON *json, const char *name)
 {
     return cJSON_GetObjectItemCaseSensitive(json, name);
@@ -97,18 +107,16 @@ static bool is_true(const cJSON *json, const char *name)
 /* "3 d 4 h", "5 h 12 min", "45 s" */
 static const char *duration(double seconds, char room[48])
 {
-    double minutes = seconds / 60, hours = seconds / 3600, days = seconds / 86400;
-    long long whole_d = days < 1e9 ? (long long)days : 1000000000;
-    if (!(seconds >= 0))
-        snprintf(room, 48, "0 s");
-    else if (seconds < 120)
-        snprintf(room, 48, "%.0f s", seconds);
-    else if (minutes < 120)
-        snprintf(room, 48, "%.0f min", minutes);
-    else if (hours < 48)
-        snprintf(room, 48, "%d h %d min", (int)hours, (int)(minutes - (int)hours * 60));
+    const double longest = 1e12; /* whatever the answer says */
+    uint64_t s = !(seconds > 0) ? 0 : (uint64_t)(seconds < longest ? seconds : longest);
+    if (s < 120)
+        snprintf(room, 48, "%" PRIu64 " s", s);
+    else if (s < 7200)
+        snprintf(room, 48, "%" PRIu64 " min", s / 60);
+    else if (s < 48 * 3600)
+        snprintf(room, 48, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
     else
-        snprintf(room, 48, "%lld d %d h", whole_d, (int)(hours - (double)whole_d * 24) % 24);
+        snprintf(room, 48, "%" PRIu64 " d %" PRIu64 " h", s / 86400, s / 3600 % 24);
     return room;
 }
 
@@ -219,6 +227,8 @@ static void put_feed(page *p, const cJSON *d)
     double value;
     bool is_stale = is_true(d, "stale");
     text_of(d, "trouble", trouble);
+    text_of(d, "name", name);
+    text_of(d, "snapshot_at", at);
     if (number_of(d, "snapshot_age_s", &value))
         duration(value, age);
     if (number_of(d, "next_fetch_s", &value))
@@ -226,8 +236,8 @@ static void put_feed(page *p, const cJSON *d)
     if (number_of(d, "records", &value))
         snprintf(records, sizeof records, "%.0f", value);
     const char *word = is_true(d, "fetching") ? "fetching" : is_stale ? "stale" : "";
-    put(p, "%-16.40s %-20.20s %12s %10s %12s", text_of(d, "name", name),
-        text_of(d, "snapshot_at", at)[0] ? at : "-", age, records, next);
+    put(p, "%-16s %-20s %12s %10s %12s", clip(name, FEED_WIDTH_MAX), at[0] ? clip(at, 20) : "-",
+        age, records, next);
     if (is_stale || trouble[0])
         put(p, "  %s%s%s%s%s", start(p, YELLOW), word, word[0] && trouble[0] ? ": " : "", trouble,
             stop(p));

@@ -51,7 +51,7 @@ static int replay_all(const tools_call *call, const filter *f, const char *topic
     gv_error err = { 0, "" };
     replay_counts counts = { { 0 }, 0, 0, 0 };
     bool is_all = false;
-    cli_config *config = cli_load(call->config_path, CONFIG_AGENT);
+    cli_config *config = cli_load_in_force(call->config_path);
 
     if (!config)
         return CLI_USAGE;

@@ -106,7 +106,7 @@ bool tools_find_dir(tools_call *call)
 {
     if (call->dir)
         return true;
-    cli_config *config = cli_load(call->config_path, CONFIG_AGENT);
+    cli_config *config = cli_load_in_force(call->config_path);
     if (!config) {
         fprintf(stderr, "or name the spool's directory with --dir\n");
         return false;

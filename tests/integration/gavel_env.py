@@ -150,6 +150,7 @@ def merged(base, changes):
 
 class World:
     count = 0
+    sink_program, sink_wrapper = SINK, ()  # a wrapper: the command that starts the program
 
     def __init__(self, directory, services):
         World.count += 1
@@ -225,7 +226,7 @@ class World:
                            wrapper=(*wrapper, *self.emulator), **options)
 
     def sink(self, env=None):
-        return self.launch(SINK, "run", log="sink.log", env=env)
+        return self.launch(self.sink_program, "run", log="sink.log", env=env, wrapper=self.sink_wrapper)
 
     def once(self, expect=0, deadline_s=120):
         """One pass of the agent; its log."""
@@ -236,7 +237,8 @@ class World:
 
     def load(self, deadline_s=240, expect=0):
         """The sink until there is nothing left; what it printed."""
-        program = self.launch(SINK, "run", "--until-idle", log="load.log")
+        program = self.launch(self.sink_program, "run", "--until-idle", log="load.log",
+                              wrapper=self.sink_wrapper)
         before = len(program.out())
         code = program.wait(deadline_s)
         assert code == expect, program.log()[-3000:]
@@ -244,8 +246,8 @@ class World:
 
     def audit(self):
         """(exit code, its snapshots by name)"""
-        done = subprocess.run([SINK, "audit", "--json", "--config", self.path], capture_output=True,
-                              env={**os.environ, **SANITIZER}, text=True, timeout=60)
+        done = subprocess.run([*self.sink_wrapper, self.sink_program, "audit", "--json", "--config", self.path],
+                              capture_output=True, env={**os.environ, **SANITIZER}, text=True, timeout=60)
         assert done.returncode in (0, 1), done.stderr
         return done.returncode, {each["snapshot"]: each for each in json.loads(done.stdout)}
 

@@ -21,7 +21,13 @@ TREE["gavel-sink"] = {path.replace("gavel.", "gavel-sink.").replace("doc/gavel/"
 TREE["gavel"]["./lib/systemd/system-generators/gavel-generator"] = "-rwxr-xr-x"
 TREE["gavel"]["./usr/share/gavel/watchdog.conf"] = "-rw-r--r--"
 EVERYWHERE = ("amd64",)
-BOARDS = {"arm64": ("gavel", "arm64"), "armhf": ("gavel", "armhf"), "armv6": ("gavel-armv6", "armhf")}
+BOARDS = {"arm64": [("gavel", "arm64"), ("gavel-sink", "arm64")], "armhf": [("gavel", "armhf")],
+          "armv6": [("gavel-armv6", "armhf")]}
+EMULATORS = {"arm64": ["qemu-aarch64-static", "-cpu", "cortex-a53"],
+             "armhf": ["qemu-arm-static", "-cpu", "cortex-a7"],
+             "armv6": ["qemu-arm-static", "-cpu", "arm1176"]}
+# As readelf says it.
+MACHINES = {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64", "armhf": "ARM", "armv6": "ARM"}
 
 
 def output(*words):
@@ -32,9 +38,9 @@ def field(deb, name):
     return output("dpkg-deb", "--field", deb, name).strip()
 
 
-@pytest.mark.parametrize("name", ["gavel", "gavel-sink"])
-def test_a_package_holds_what_it_should_and_all_of_it_is_roots(packages, name):
-    listed = output("dpkg-deb", "--contents", packages.paths[name, "amd64"])
+def check_contents(deb, name):
+    """Name, path and mode of every file, and all of it is root's."""
+    listed = output("dpkg-deb", "--contents", deb)
     found = {}
     for line in listed.splitlines():
         mode, owner, _, _, _, path = line.split(None, 5)
@@ -46,16 +52,53 @@ def test_a_package_holds_what_it_should_and_all_of_it_is_roots(packages, name):
     assert found == TREE[name]
 
 
-@pytest.mark.parametrize("name", ["gavel", "gavel-sink"])
-def test_lintian_has_nothing_to_say(packages, name):
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on=error,warning",
-                           packages.paths[name, "amd64"]], capture_output=True, text=True)
+def check_with_lintian(deb):
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on=error,warning", deb],
+                          capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def test_the_agent_needs_nothing_of_the_system_but_its_services(agent):
-    assert set(re.findall(r"[a-z][a-z-]+", field(agent, "Depends"))) == {
+def check_program(program, target):
+    """It is for that machine, one static program, and knows who it is."""
+    header, segments = output("readelf", "-hW", program), output("readelf", "-lW", program)
+    assert re.search(r"Machine: +" + re.escape(MACHINES[target]) + "$", header, re.M), header
+    assert "LOAD" in segments and not re.search("INTERP|DYNAMIC", segments), segments
+    said = output(*EMULATORS.get(target, []), program, "--version")
+    assert said.startswith(program.name + " ")
+    if program.name == "gavel-sink":  # TLS and SCRAM are always in it
+        for library in ("OpenSSL 3", "libmongoc 1", "SQLite 3"):
+            assert library in said, said
+
+
+@pytest.mark.parametrize("name", ["gavel", "gavel-sink"])
+def test_a_package_holds_what_it_should_and_all_of_it_is_roots(packages, name):
+    check_contents(packages.paths[name, "amd64"], name)
+
+
+@pytest.mark.parametrize("name", ["gavel", "gavel-sink"])
+def test_lintian_has_nothing_to_say(packages, name):
+    check_with_lintian(packages.paths[name, "amd64"])
+
+
+@pytest.mark.parametrize("name", ["gavel", "gavel-sink"])
+def test_a_program_needs_nothing_of_the_system_but_its_services(packages, name, tmp_path):
+    deb = packages.paths[name, "amd64"]
+    assert set(re.findall(r"[a-z][a-z-]+", field(deb, "Depends"))) == {
         "ca-certificates", "init-system-helpers", "systemd"}
+    subprocess.run(["dpkg-deb", "--extract", deb, tmp_path], check=True)
+    check_program(tmp_path / "usr/bin" / name, "amd64")
+
+
+def test_the_licence_of_every_library_in_a_program_is_told(packages, tmp_path):
+    for name in ("gavel", "gavel-sink"):
+        subprocess.run(["dpkg-deb", "--extract", packages.paths[name, "amd64"], tmp_path], check=True)
+        told = (tmp_path / "usr/share/doc" / name / "copyright").read_text().lower()
+        said = output(tmp_path / "usr/bin" / name, "--version")
+        libraries = re.findall(r"(?:^|, )([A-Za-z][\w-]*)[ /]\d", said.split("\n", 1)[1], re.M)
+        assert len(libraries) >= 7, said
+        for library in libraries:
+            called = {"libcurl": "curl", "libmongoc": "mongo-c-driver"}.get(library, library.lower())
+            assert "\nfiles: %s\n" % called in told, library
 
 
 def test_the_same_commit_gives_the_same_bytes(packages, tmp_path):
@@ -71,18 +114,16 @@ def test_the_same_commit_gives_the_same_bytes(packages, tmp_path):
 @pytest.mark.parametrize("target", sorted(BOARDS))
 def test_each_board_has_its_package(packages, tmp_path, target):
     built = packages.build(tmp_path, target)
-    assert list(built) == [BOARDS[target]]
-    deb = built[BOARDS[target]]
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on=error,warning", deb],
-                          capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
-    emulator = {"arm64": ["qemu-aarch64-static", "-cpu", "cortex-a53"],
-                "armhf": ["qemu-arm-static", "-cpu", "cortex-a7"],
-                "armv6": ["qemu-arm-static", "-cpu", "arm1176"]}[target]
-    subprocess.run(["dpkg-deb", "--extract", deb, tmp_path / "tree"], check=True)
-    assert output(*emulator, tmp_path / "tree/usr/bin/gavel", "--version").startswith("gavel ")
+    assert list(built) == BOARDS[target]
     other = {"arm64": "", "armhf": "gavel-armv6", "armv6": "gavel"}[target]
-    assert field(deb, "Conflicts") == field(deb, "Replaces") == other
+    for (package, _), deb in built.items():
+        name = package.replace("-armv6", "")
+        check_with_lintian(deb)
+        if package == name:
+            check_contents(deb, name)
+        assert field(deb, "Conflicts") == field(deb, "Replaces") == other
+        subprocess.run(["dpkg-deb", "--extract", deb, tmp_path / package], check=True)
+        check_program(tmp_path / package / "usr/bin" / name, target)
     if target == "armv6":
         assert field(deb, "Provides").startswith("gavel (= ")
 

@@ -29,10 +29,12 @@ def policy(page):
 
 
 class PageServer:
-    """`status`: what /status.json tells, an object or bytes; None: no connection is answered."""
+    """`status`: what /status.json tells, an object or bytes; None: no connection is answered.
+    `delay`: an event that answers wait for."""
 
     def __init__(self):
         self.status, self.code, self.asked, self.delay = None, 200, 0, None
+        self.changed = threading.Condition()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,7 +55,9 @@ class PageServer:
                              {"Content-Security-Policy": policy(page), "X-Content-Type-Options": "nosniff"})
         if request.path != "/status.json":
             return self.send(request, 404, b"", "text/plain")
-        self.asked += 1
+        with self.changed:
+            self.asked += 1
+            self.changed.notify_all()
         if self.delay:
             self.delay.wait(60)
         if self.status is None:
@@ -61,6 +65,10 @@ class PageServer:
             return request.connection.close()
         body = self.status if isinstance(self.status, bytes) else json.dumps(self.status).encode()
         return self.send(request, self.code, body, "application/json")
+
+    def wait_asked(self, more_than):
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.asked > more_than, 30), "the page has not asked"
 
     @staticmethod
     def send(request, code, body, kind, more=None):

@@ -1,9 +1,10 @@
 /* Between a profile and the configuration: who wins, who is named, and that every profile fits. */
 #include "agent/config/internal.h"
 #include "agent/main/cli.h"
+#include "agent/ota/updater.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
-#include "agent/status/status.h"
+#include "agent/status/routes.h"
 #include "board/board.h"
 #include "tests/doubles/disk_double.h"
 #include "tests/unit/auction_bodies.h"
@@ -174,10 +175,12 @@ static memory_budget divided(const config_case *c)
         outlet_memory_bytes(&spooling, batches ? (uint32_t)batches : PIPELINE_BATCHES_ENOUGH);
     gv_error err = { 0, "" };
     memory_budget b;
+    const http_server_config server = routes_server_config("", source_feeds_max(&sources));
+    size_t status_bytes = sizeof(status_past) + http_server_memory_bytes(&server);
     assert_true(spool_bytes > 0 && spool_bytes < SIZE_MAX);
     if (budget_divide((size_t)number(c, BOARD_memory_budget_kib) * 1024,
                       (unsigned)number(c, BOARD_api_max_transfers), source_memory_bytes(&sources),
-                      spool_bytes, sizeof(status_past), &b, &err) != GV_OK)
+                      spool_bytes, status_bytes, updater_memory_bytes(), &b, &err) != GV_OK)
         fail_msg("%s: %s", c->config.profile, err.text);
     return b;
 }

@@ -10,6 +10,10 @@
 
 #include <cmocka.h>
 
+#define PUBLIC_KEY                                                                                 \
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEuXbbm2n/XDOQg0SQN1+qs+/IRIuOXm2lzfwDNAkueckn6sVjH9pp3Mby" \
+    "ZHX8rs5rIi+NHpred2Y5AVACjw1ykA=="
+
 typedef struct {
     const char *text, *problem;
 } sample;
@@ -394,6 +398,15 @@ static void names_and_addresses_have_forms(void **state)
           "'-'" },
         { "{\"device_id\": \"pi 1\"}",
           "gavel.json: device_id: it may have only letters, digits, '.', '_' and '-'" },
+        { "{\"ota\": {\"url\": \"ftp://h\", \"keys\": [\"" PUBLIC_KEY "\"]}}",
+          "gavel.json: ota.url: an address must start with http:// or https://" },
+        { "{\"ota\": {\"keys\": [\"" PUBLIC_KEY "\", \"MFkw\"]}}",
+          "gavel.json: ota.keys[1]: this is no public key: copy the whole text that `gavel config "
+          "keygen` printed, 124 characters that start with MFkw" },
+        { "{\"ota\": {\"groups\": [\"attic\", \"../attic\"]}}",
+          "gavel.json: ota.groups[1]: a group's name has 1 to 64 letters, digits, '.', '_' and "
+          "'-', "
+          "and does not start with '.'" },
         { "{\"mongo\": {\"database\": \"a.b\"}}",
           "gavel.json: mongo.database: a database's name has no /\\. \"$*<>:|?" },
         { "{\"mongo\": {\"uri\": \"http://localhost\"}}",

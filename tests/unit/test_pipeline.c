@@ -43,6 +43,9 @@ static void ledger_follows_the_last_acknowledgement_and_the_cursor_the_ledgers(v
     assert_int_equal(pipeline_state(w.pipeline)->records, 89);
     assert_int_equal(pipeline_state(w.pipeline)->rejects, 11);
     assert_int_equal(pipeline_state(w.pipeline)->bytes_in, r->len);
+    source_feed seen;
+    source_look(w.source, 0, &seen);
+    assert_int_equal(seen.records, 89);
 }
 
 static void snapshot_without_rows_is_proved_too(void **state)

@@ -84,13 +84,14 @@ static void parts_of_the_budget_are_its_sum_and_no_more(void **state)
             memory_budget b;
             gv_error err = { 0, "" };
             gv_status st =
-                budget_divide(total_kib * 1024, transfers, 100000, 200000, 50000, &b, &err);
+                budget_divide(total_kib * 1024, transfers, 100000, 200000, 50000, 90000, &b, &err);
             if (st != GV_OK) {
                 assert_int_equal(st, GV_FULL);
                 continue;
             }
-            assert_int_equal(
-                b.program + b.http + b.kafka + b.source + b.spool + b.status + b.pipeline, b.total);
+            assert_int_equal(b.program + b.http + b.kafka + b.source + b.spool + b.status +
+                                 b.update + b.pipeline,
+                             b.total);
             assert_int_equal(b.total, total_kib * 1024);
             assert_true(b.pipeline > 0);
             assert_true(b.kafka_queue_bytes > 0 && b.kafka_queue_bytes <= b.kafka);
@@ -103,8 +104,9 @@ static void default_budget_is_enough_for_the_default_transfers(void **state)
     (void)state;
     memory_budget b;
     gv_error err = { 0, "" };
-    assert_int_equal(budget_divide(12288 * 1024, 4, 128 * 1024, 384 * 1024, 64 * 1024, &b, &err),
-                     GV_OK);
+    assert_int_equal(
+        budget_divide(12288 * 1024, 4, 128 * 1024, 384 * 1024, 64 * 1024, 96 * 1024, &b, &err),
+        GV_OK);
     assert_true(b.pipeline >= 4 * 128 * 1024);
 }
 
@@ -113,19 +115,22 @@ static void budget_that_is_too_small_says_how_much_is_needed(void **state)
     (void)state;
     memory_budget b;
     gv_error err = { 0, "" };
-    assert_int_equal(budget_divide(4096 * 1024, 4, 100000, 200000, 50000, &b, &err), GV_FULL);
+    assert_int_equal(budget_divide(4096 * 1024, 4, 100000, 200000, 50000, 90000, &b, &err),
+                     GV_FULL);
     assert_non_null(strstr(err.text, "memory.budget_kib is 4096"));
     assert_non_null(strstr(err.text, "raise it, or lower api.max_transfers"));
     /* What it names is just not enough, and one KiB more is. */
     unsigned needed_kib = 0;
     assert_int_equal(sscanf(strstr(err.text, "but "), "but %u", &needed_kib), 1);
     gv_error again = { 0, "" };
-    assert_int_equal(budget_divide((size_t)needed_kib * 1024, 4, 100000, 200000, 50000, &b, &again),
-                     GV_FULL);
     assert_int_equal(
-        budget_divide(((size_t)needed_kib + 1) * 1024, 4, 100000, 200000, 50000, &b, &err), GV_OK);
+        budget_divide((size_t)needed_kib * 1024, 4, 100000, 200000, 50000, 90000, &b, &again),
+        GV_FULL);
+    assert_int_equal(
+        budget_divide(((size_t)needed_kib + 1) * 1024, 4, 100000, 200000, 50000, 90000, &b, &err),
+        GV_OK);
     err.text[0] = '\0';
-    assert_int_equal(budget_divide(1 << 30, 4, SIZE_MAX / 2, 0, 0, &b, &err), GV_FULL);
+    assert_int_equal(budget_divide(1 << 30, 4, SIZE_MAX / 2, 0, 0, 0, &b, &err), GV_FULL);
 }
 
 int main(void)

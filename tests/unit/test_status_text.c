@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "agent/codec/utf8.h"
 #include "agent/status/status_text.h"
 #include "tests/unit/status_world.h"
 
@@ -106,6 +107,31 @@ static void other_versions_members_are_passed_over(void **state)
     assert_int_equal(state_shown, STATUS_ATTENTION);
 }
 
+static void columns_are_cut_between_characters(void **state)
+{
+    (void)state;
+    for (int shift = 0; shift < 3; shift++) {
+        char of[512], euros[3 * 30 + 1] = "";
+        for (int i = 0; i < 30; i++)
+            strcat(euros, "\xe2\x82\xac");
+        snprintf(of, sizeof of,
+                 "{\"state\":\"ok\",\"feeds\":[{\"name\":\"%.*s%s\",\"snapshot_at\":\"%.*s%s\"}]}",
+                 shift, "xx", euros, shift, "xx", euros);
+        const char *text = text_of(gv_span_str(of), false, 4096);
+        assert_int_equal(utf8_valid_prefix(gv_span_str(text)), strlen(text));
+        has(text, "\xe2\x82\xac ");
+    }
+}
+
+static void figures_that_cannot_be_are_shown_somehow(void **state)
+{
+    (void)state;
+    static const char odd[] =
+        "{\"state\":\"ok\",\"uptime_s\":1e999,\"feeds\":["
+        "{\"snapshot_age_s\":-1e999,\"next_fetch_s\":1e300,\"records\":1e300}]}";
+    has(text_of(gv_span_str(odd), false, 8192), "up for 11574074 d 1 h\n");
+}
+
 static void what_is_no_status_is_refused_with_words(void **state)
 {
     static const char *const texts[] = {
@@ -165,6 +191,8 @@ int main(void)
         cmocka_unit_test(colours_are_there_only_when_asked_for),
         cmocka_unit_test(control_characters_do_not_reach_the_terminal),
         cmocka_unit_test(other_versions_members_are_passed_over),
+        cmocka_unit_test(columns_are_cut_between_characters),
+        cmocka_unit_test(figures_that_cannot_be_are_shown_somehow),
         cmocka_unit_test(what_is_no_status_is_refused_with_words),
         cmocka_unit_test(text_without_room_ends_at_a_whole_line),
         cmocka_unit_test(address_to_ask_follows_the_one_listened_on),
