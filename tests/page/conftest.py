@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
-from page_server import TOP, PageServer  # noqa: E402  (needs the path above)
-
-PICTURES = TOP / "build" / "test-reports" / "pictures"
-SIZES = {"desktop": (1280, 800), "phone": (360, 740)}
-
+from fixtures import services, world  # noqa: E402, F401  (needs the path above; pytest finds them here)
+from page_server import PageServer  # noqa: E402
+from reader import Reader  # noqa: E402
 
 @pytest.fixture(scope="session")
 def browser():
@@ -24,39 +23,6 @@ def browser():
         chromium = p.chromium.launch(executable_path=program)
         yield chromium
         chromium.close()
-
-
-class Reader:
-    """Somebody in Berlin who looks at the page. `complaints`: errors, and what the page's policy forbade."""
-
-    def __init__(self, browser, size="desktop", scheme="light", **more):
-        width, height = SIZES[size]
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, locale="en-GB",
-            timezone_id="Europe/Berlin", device_scale_factor=2 if size == "phone" else 1, **more)
-        self.page = self.context.new_page()
-        self.complaints, self.may_fail = [], False
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self.heard)
-
-    def heard(self, message):
-        # A browser says itself that a connection failed, which some tests want it to.
-        if message.type in ("error", "warning") and not (self.may_fail and "Failed to load resource" in message.text):
-            self.complaints.append(message.text)
-
-    def open(self, url, at="2026-11-27T01:00:00Z", timers=False):
-        """At this time, which stands still until the test moves it. `timers`: only the time of day does."""
-        if timers:
-            self.page.clock.set_fixed_time(at)
-        else:
-            self.page.clock.install(time=at)
-            self.page.clock.pause_at(at)
-        self.page.goto(url)
-        return self.page
-
-    def picture(self, name, **how):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / (name + ".png"), full_page=True, **how)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from conftest import SIZES
 from page_server import sample
+from reader import SIZES
 
 STATES = {"healthy": ("All is well.", "\u2713 ok \u2013 attic \u2013 Gavel"),
           "outage": ("Outage for 5 h: nothing gets to Kafka.", "\u25cf outage \u2013 attic \u2013 Gavel"),
@@ -94,11 +94,18 @@ def test_outage_says_what_to_do_and_how_long_there_is_room(agent, reader):
     expect(page.get_by_role("listitem").filter(has_text="Nothing gets to Kafka: no broker answers at")).to_contain_text(
         "What to do: see whether the broker runs")
     expect(page.locator("#story")).to_have_text(
-        "1.71 million records are kept on the disk; at this rate there is room for 46 min more.")
+        "1.71 million records are kept on the disk; at this rate there is room for 44 min more.")
     expect(page.locator(".tile", has_text="Kafka")).to_contain_text("away")
     expect(page.locator(".tile", has_text="Waiting on the disk")).to_contain_text("447 MiB of 512 MiB (87 %), oldest 5 h 16 min")
     expect(section(page, "Recent warnings").get_by_role("listitem").first).to_contain_text("5 times")
     expect(section(page, "Board")).to_contain_text("too low")
+
+
+def test_room_is_not_foretold_when_there_is_no_rate_to_speak_of(agent, reader):
+    agent.status = sample("outage")
+    agent.status["conditions"][0]["since_s"] = 60
+    page = reader().open(agent.url)
+    expect(page.locator("#story")).to_have_text("1.71 million records are kept on the disk.")
 
 
 def test_failed_update_is_told_with_its_reason(agent, reader):
@@ -186,6 +193,24 @@ def test_chart_has_words_for_those_who_cannot_see_it(agent, reader):
     next_look(page, agent)
     expect(page.get_by_text("Nothing to draw yet")).to_be_visible()
     expect(chart).to_be_hidden()
+
+
+def test_chart_of_the_first_quarter_of_an_hour_is_a_day_wide(agent, reader):
+    agent.status = sample("outage")
+    agent.status["history"] = {key: value if key == "step_s" else value[-1:] for key, value in agent.status["history"].items()}
+    page = reader().open(agent.url)
+    chart, bar = (page.locator(each).bounding_box() for each in ("#chart", "#chart .b"))
+    assert 0 < bar["width"] < chart["width"] / 24
+
+
+def test_pointer_in_the_chart_shows_what_was(agent, reader):
+    agent.status = sample("outage")
+    page = reader().open(agent.url)
+    expect(page.locator("#rest")).to_be_visible()
+    page.evaluate("document.getElementById('at').scrollIntoView({ block: 'end' })")
+    chart = page.locator("#chart").bounding_box()
+    page.mouse.move(chart["x"] + 1, chart["y"] + 60)
+    expect(page.locator("#readout")).to_contain_text("Tue 24 Nov, 02:00: {:,} records forwarded in 30 min, none waiting".format(agent.status["history"]["records"][0]))
 
 
 def test_changes_are_spoken_and_nothing_else_is(agent, reader):
