@@ -29,7 +29,7 @@ class Reader:
         if timers:
             self.page.clock.set_fixed_time(at)
         else:
-            self.page.clock.install(time=at)
+            self.page.clock.install(time=0)  # it goes on at once, and can be stopped only ahead
             self.page.clock.pause_at(at)
         self.page.goto(url)
         return self.page
