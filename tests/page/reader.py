@@ -42,6 +42,6 @@ class Reader:
     def resize(self, size):
         self.page.set_viewport_size(dict(zip(("width", "height"), SIZES[size])))
 
-    def picture(self, name, **how):
+    def picture(self, name):
         PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / (name + ".png"), full_page=True, **how)
+        self.page.screenshot(path=PICTURES / (name + ".png"), full_page=True)
