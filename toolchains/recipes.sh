@@ -201,6 +201,7 @@ build_mongo_c_driver() {
 # One file of C is made of the sources, by programs of this machine, and that is built for the target.
 # No extensions are loaded: a static program cannot.
 build_sqlite3() {
+    command -v tclsh > /dev/null || { echo "no tclsh: run toolchains/install-packages cross"; return 1; }
     "$src/configure" --disable-tcl --disable-readline
     make sqlite3.c sqlite3.h
     $cc $cflags -DHAVE_FDATASYNC=1 -DHAVE_USLEEP=1 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_DQS=0 \

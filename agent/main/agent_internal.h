@@ -5,6 +5,7 @@
 #include "agent/forward/forwarder.h"
 #include "agent/main/agent.h"
 #include "agent/main/cli_update.h"
+#include "agent/ota/topic_look.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"
 #include "agent/registry/schema_shelf.h"
@@ -23,7 +24,10 @@ typedef struct {
     cli_topics topics;
     char status_topic[CLI_TOPIC_MAX];
     kafka_topic status_shape;
-    uint64_t announced; /* of update_state.changes; 0: nothing yet */
+    char config_topic[CLI_TOPIC_MAX];
+    bundle_recipient recipient;
+    topic_look *topic_look; /* NULL: none */
+    uint64_t announced;     /* of update_state.changes; 0: nothing yet */
     kafka_property *properties;
     source_list lists[CONFIG_SOURCES_MAX];
     registry_schema schemas[SHELF_CURRENT_MAX];
@@ -65,7 +69,7 @@ void agent_close_parts(agent *a);
 
 /* --- agent_update.c: updates over the air --- */
 size_t agent_update_memory_bytes(const gv_config *config);
-void agent_update_start(agent *a);
+gv_status agent_update_start(agent *a, gv_error *err);
 uint64_t agent_update_tick(agent *a);                       /* may wish for a reload */
 void agent_update_facts(const agent *a, status_facts *out); /* its counters, too */
 void agent_update_stop(agent *a);

@@ -253,11 +253,9 @@ gv_status agent_open_parts(agent *a, gv_error *err)
         st = source_open(&source_settings, a->http, &a->fs, a->setup.clock, &events, &a->source,
                          err);
     }
-    if (st == GV_OK) {
+    if (st == GV_OK)
         pipeline_attach(a->pipeline, a->source, a->outlet);
-        agent_update_start(a);
-    }
-    return st;
+    return st == GV_OK ? agent_update_start(a, err) : st;
 }
 
 void agent_close_parts(agent *a)

@@ -17,18 +17,35 @@ static updater *updater_of(const agent *a)
 
 size_t agent_update_memory_bytes(const gv_config *config)
 {
-    return cli_takes_updates(config) ? updater_memory_bytes() : 0;
+    if (!cli_takes_updates(config))
+        return 0;
+    return updater_memory_bytes() + (config->ota_kafka ? TOPIC_LOOK_BYTES : 0);
 }
 
-void agent_update_start(agent *a)
+/* After the forwarder, whose properties it shares. */
+static gv_status open_topic_look(agent *a, gv_error *err)
+{
+    const gv_config *c = a->config;
+    const topic_look_config config = { .kafka = cli_kafka_config(c, a->device, a->properties),
+                                       .topic = a->config_topic,
+                                       .recipient = &a->recipient,
+                                       .poll_ms = (uint64_t)c->ota_poll_ms };
+    if (snprintf(a->config_topic, sizeof a->config_topic, "%s.config", c->kafka_topic_prefix) >=
+        (int)sizeof a->config_topic)
+        return gv_fail(err, GV_INVAL, "kafka.topic_prefix is too long");
+    return topic_look_open(&config, a->setup.clock, &a->topic_look, err);
+}
+
+gv_status agent_update_start(agent *a, gv_error *err)
 {
     const gv_config *c = a->config;
     updater *u = updater_of(a);
     if (!u)
-        return;
+        return GV_OK;
+    a->recipient = cli_recipient(c, a->device);
     const updater_config config = {
         .url = cli_or_null(c->ota_url),
-        .recipient = cli_recipient(c, a->device),
+        .recipient = a->recipient,
         .ca_file = cli_or_null(c->ota_ca_file),
         .poll_ms = (uint64_t)c->ota_poll_ms,
         .trial_ms = (uint64_t)c->ota_trial_ms,
@@ -38,6 +55,7 @@ void agent_update_start(agent *a)
         .ctx = a->setup.updates,
     };
     updater_start(u, &config, a->http);
+    return c->ota_kafka ? open_topic_look(a, err) : GV_OK;
 }
 
 /* --- what has been shown ------------------------------------------------------------------------ */
@@ -122,6 +140,8 @@ uint64_t agent_update_tick(agent *a)
     if (is_wanted)
         look_for_signs(a, &signs);
     uint64_t due_ms = updater_tick(u, is_wanted ? &signs : NULL);
+    uint64_t look_ms = a->topic_look ? topic_look_tick(a->topic_look, u) : UINT64_MAX;
+    due_ms = look_ms < due_ms ? look_ms : due_ms;
     if (updater_state(u)->changes != a->announced)
         announce(a, updater_state(u));
     if (updater_wants_restart(u))
@@ -174,6 +194,7 @@ void agent_update_facts(const agent *a, status_facts *out)
 void agent_update_stop(agent *a)
 {
     updater *u = updater_of(a);
+    topic_look_close(a->topic_look);
     if (u)
         updater_stop(u);
 }

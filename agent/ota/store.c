@@ -14,7 +14,8 @@ struct store {
     const plat_fs *fs;
     char dir[PLAT_PATH_MAX];
     bool to_write;
-    int lock; /* with to_write */
+    int lock;      /* with to_write */
+    uint64_t kept; /* by store_keep(), and nothing refers to it yet */
     store_state state;
 };
 
@@ -61,6 +62,7 @@ static bool look_for_highest(void *arg, const char *name)
 
 typedef struct {
     const store_state *state;
+    uint64_t kept;
     uint64_t version;
 } stray_search;
 
@@ -70,7 +72,7 @@ static bool look_for_stray(void *arg, const char *name)
     const store_state *s = search->state;
     uint64_t version = version_of(name);
     bool is_stray = version != 0 && version != s->good.version && version != s->previous.version &&
-                    version != s->trial.version;
+                    version != s->trial.version && version != search->kept;
     if (is_stray)
         search->version = version;
     return !is_stray;
@@ -81,7 +83,7 @@ static void remove_strays(store *s)
 {
     char path[PLAT_PATH_MAX];
     for (;;) {
-        stray_search search = { &s->state, 0 };
+        stray_search search = { &s->state, s->kept, 0 };
         if (s->fs->list_dir(s->fs->ctx, s->dir, look_for_stray, &search, NULL) != GV_OK ||
             search.version == 0 || bundle_file(s, search.version, path, NULL) != GV_OK ||
             s->fs->remove(s->fs->ctx, path, NULL) != GV_OK)
@@ -226,7 +228,11 @@ gv_status store_keep(store *s, uint64_t version, gv_span bytes, gv_error *err)
 {
     char path[PLAT_PATH_MAX];
     gv_status status = bundle_file(s, version, path, err);
-    return status == GV_OK ? plat_fs_replace(s->fs, path, bytes.data, bytes.len, err) : status;
+    if (status == GV_OK)
+        status = plat_fs_replace(s->fs, path, bytes.data, bytes.len, err);
+    if (status == GV_OK)
+        s->kept = version;
+    return status;
 }
 
 gv_status store_read(const store *s, uint64_t version, void *bytes, size_t cap, size_t *len,
@@ -294,6 +300,7 @@ gv_status store_begin(store *s, const store_ref *update, int64_t at_ms, gv_error
         end_trial(next);
     }
     next->trial = *update;
+    s->kept = 0;
     if (update->version > next->highest)
         next->highest = update->version;
     add_event(next, update, UPDATE_TRIAL, "", at_ms);

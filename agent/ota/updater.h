@@ -86,6 +86,9 @@ bool updater_wants_restart(const updater *u);
 
 const update_state *updater_state(const updater *u);
 
+/* Nothing is being tried: this is a time to look for updates. */
+bool updater_may_look(const updater *u);
+
 /* A bundle that came another way than over HTTP; `from` names it in the log. After the last one of a
  * look, updater_offered() tries the highest. */
 void updater_offer(updater *u, const char *from, gv_span bytes);

@@ -154,15 +154,22 @@ static void try_best(updater *u)
     updater_refresh(u);
 }
 
+/* Not beside a trial or its control run; while one is postponed, a better one may come. */
+bool updater_may_look(const updater *u)
+{
+    const store_state *s = store_look(u->store);
+    return u->http && !u->wants_restart && (!s->trial.version || s->record.stage == TRIAL_WAITING);
+}
+
 void updater_offer(updater *u, const char *from, gv_span bytes)
 {
-    if (u->http && !u->wants_restart)
+    if (updater_may_look(u))
         (void)consider(u, from, bytes);
 }
 
 void updater_offered(updater *u)
 {
-    if (u->http && !u->wants_restart && !updater_wants_signs(u))
+    if (updater_may_look(u) && u->place == UPDATER_PLACES_MAX) /* else at the end of that look */
         try_best(u);
 }
 
@@ -325,10 +332,8 @@ void poll_stop(updater *u)
 
 uint64_t poll_tick(updater *u, uint64_t now_ms)
 {
-    const store_state *s = store_look(u->store);
     bool is_looking = u->place < UPDATER_PLACES_MAX;
-    /* Not beside a trial or its control run; while one is postponed, a better one may come. */
-    if (u->wants_restart || (s->trial.version && s->record.stage != TRIAL_WAITING))
+    if (!updater_may_look(u))
         return UINT64_MAX;
     if (!is_looking && now_ms < u->due_ms)
         return u->due_ms;
@@ -338,7 +343,6 @@ uint64_t poll_tick(updater *u, uint64_t now_ms)
         u->place = 0;
         u->trouble[0] = '\0';
         u->retry_after_s = -1;
-        u->best = (store_ref){ 0 };
     }
     ask_next(u);
     return u->transfer ? UINT64_MAX : u->place < UPDATER_PLACES_MAX ? now_ms + 1000 : u->due_ms;

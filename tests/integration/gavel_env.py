@@ -83,7 +83,7 @@ class Program:
         self.log_path = Path(log)
         self.out_path = self.log_path.with_suffix(".out")
         with open(self.log_path, "ab") as err, open(self.out_path, "ab") as out:
-            self.start_at = err.tell()
+            self.start_at, self.out_at = err.tell(), out.tell()
             self.process = subprocess.Popen(
                 list(map(str, command)), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env={**os.environ, **SANITIZER, **(env or {})}, pass_fds=pass_fds)
@@ -96,7 +96,10 @@ class Program:
             return file.read().decode()
 
     def out(self):
-        return self.out_path.read_text()
+        """Its standard output, as log()."""
+        with open(self.out_path, "rb") as file:
+            file.seek(self.out_at)
+            return file.read().decode()
 
     def mark(self):
         """A place in the log to search from."""
@@ -194,6 +197,7 @@ class World:
             "kafka": {"brokers": self.services.kafka, "topic_prefix": self.prefix,
                       "properties": {"reconnect.backoff.max.ms": 500}},
             "registry": {"urls": [self.services.registry], "retry_min_ms": 100, "retry_max_ms": 500},
+            "status": {"listen": "127.0.0.1:0"},
             "sink": {"group": self.group},
             "mongo": {"uri": self.services.mongo, "database": self.database},
         }
@@ -239,10 +243,9 @@ class World:
         """The sink until there is nothing left; what it printed."""
         program = self.launch(self.sink_program, "run", "--until-idle", log="load.log",
                               wrapper=self.sink_wrapper)
-        before = len(program.out())
         code = program.wait(deadline_s)
         assert code == expect, program.log()[-3000:]
-        return program.out()[before:]
+        return program.out()
 
     def audit(self):
         """(exit code, its snapshots by name)"""

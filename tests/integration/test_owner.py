@@ -220,7 +220,7 @@ def test_verify_tells_what_a_board_with_these_keys_would_say(desk):
     data = bytearray(good.read_bytes())
     for at, verdict in [(0, "broken"), (25, "unknown_key"), (100, "bad_signature"), (-1, "bad_hash")]:
         hurt = bytearray(data)
-        hurt[at] ^= 1
+        hurt[at] = ord("1" if hurt[at] == ord("0") else "0")  # still a hexadecimal digit, where it was one
         good.write_bytes(hurt)
         out, _ = config("verify", good, "--keys", desk.public, expect=1)
         assert "verdict    %s: " % verdict in out, out
@@ -287,7 +287,7 @@ def test_what_is_no_bundle_is_neither_published_nor_replaced(desk):
 
 
 def test_in_kafka_each_target_has_its_record_in_a_compacted_topic(desk, world):
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, TopicPartition
     from confluent_kafka.admin import AdminClient, ConfigResource
     made = desk.sign("--version", 1, "--device", "attic", "--group", "pi-3")
     everyone = desk.sign("--version", 2, "--all", name="all.gavel")
@@ -311,6 +311,15 @@ def test_in_kafka_each_target_has_its_record_in_a_compacted_topic(desk, world):
     reader.close()
     assert found == {"device/attic": made.read_bytes(), "group/pi-3": made.read_bytes(),
                      "all": everyone.read_bytes()}
+    where = ["publish", "--kafka", "--config", world.configure()]
+    _, err = config(*where, desk.sign("--version", 3, "--device", "attic", name="fine.gavel"),
+                    desk.sign("--version", 2, "--all", "--note", "other", name="low.gavel"),
+                    env=world.secrets(), expect=2)
+    assert "has version 2 for all already" in err and "--version 3" in err
+    config(*where, everyone, env=world.secrets())  # the very same is no harm
+    written = Consumer({"bootstrap.servers": world.services.kafka, "group.id": "none"})
+    assert written.get_watermark_offsets(TopicPartition(topic, 0), timeout=30) == (0, 4)
+    written.close()
 
 
 # --- diff

@@ -7,6 +7,8 @@ import signal
 import socket
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 import witness
 from gavel_env import until
@@ -89,7 +91,8 @@ def test_good_update_comes_into_force_and_no_record_is_lost(board, folder, owner
     wait_outcome(board, 3, "committed")
     board.api.control(faults=[])
     agent.wait_log("msg=.an update works and is in force from now on. version=3")
-    assert re.search(r"msg=.configuration changed. option=memory.batch_kib", agent.log())
+    until(lambda: re.search(r"msg=.configuration changed. option=memory.batch_kib", agent.log()),
+          "the log tells what has changed")
     until(lambda: len(witness.ledger_entries(board)) == 2, "both snapshots are complete")
     assert agent.stop() == 0
     snapshots = [snapshot_of(board), snapshot_of(board, 1)]
@@ -137,7 +140,7 @@ def test_update_that_breaks_the_board_is_undone_refused_and_not_tried_again(
     state = kept(board)
     assert state["good"]["version"] == 2 and state["highest"] == 3
     assert reason in state["refused"][0]["reason"] and reason in state["history"][-1]["reason"]
-    assert "msg=\"an update is refused for good" in agent.log()
+    until(lambda: "msg=\"an update is refused for good" in agent.log(), "the log tells of it")
     board.api.control(hour=1)
     until(lambda: len(witness.ledger_entries(board)) == 2, "the next snapshot is complete")
     assert agent.stop() == 0
@@ -292,9 +295,8 @@ def test_server_that_fails_is_asked_less_often(board, folder, owner):
 def command(world, *words, expect=0):
     """`gavel config ...`: what it printed."""
     done = world.launch(world.gavel, "config", *words, log="-".join(words[:1]) + ".log")
-    before = len(done.out())
     assert done.wait() == expect, done.log()
-    return done.out()[before:]
+    return done.out()
 
 
 def test_revert_takes_back_what_is_in_force_beside_a_running_agent(board, folder, owner):
@@ -357,3 +359,30 @@ def test_owner_is_told_through_kafka_what_is_in_force_and_what_was_refused(board
     assert "the broker did not answer" in last["reason"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", last["at"])
     assert agent.stop() == 0
+
+
+# --- through Kafka ------------------------------------------------------------------------------------
+
+def test_update_comes_through_the_topic_and_others_are_left_alone(board, owner):
+    board.configure(ota={"url": "", "kafka": True})
+    send(board, "device/cellar", owner.sign(9, config_of(board), targets={"devices": ["cellar"]}))
+    send(board, "group/attic", owner.sign(4, config_of(board), targets={"groups": ["attic"]}))
+    agent = board.agent()
+    wait_outcome(board, 4, "committed")
+    send(board, "device/e2e", owner.sign(6, config_of(board, kafka={"brokers": "127.0.0.1:1"}),
+                                         targets={"devices": ["e2e"]}))
+    wait_outcome(board, 6, "refused")
+    assert agent.stop() == 0
+    assert outcomes(board) == [(4, "trial"), (4, "committed"), (6, "trial"), (6, "refused")]
+    assert "an update is not taken" not in agent.log()
+
+
+def send(world, key, bundle):
+    topic = world.prefix + ".config"
+    if topic not in witness.topics(world.services.kafka):
+        admin = AdminClient({"bootstrap.servers": world.services.kafka})
+        made = admin.create_topics([NewTopic(topic, 1, config={"cleanup.policy": "compact"})])
+        made[topic].result(30)
+    producer = Producer({"bootstrap.servers": world.services.kafka})
+    producer.produce(topic, key=key, value=bundle)
+    assert producer.flush(30) == 0

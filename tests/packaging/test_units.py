@@ -133,6 +133,8 @@ def test_auctions_go_through_both_units_as_they_are_shipped(booted, agent, sink,
     for unit in (gavel, loader):
         assert (unit.show("ActiveState"), unit.show("Type")) == ("active", "notify")
         assert unit.show("User") == unit.name
+    said = booted.try_run("gavel", "status").text # by its page, from inside the unit
+    assert re.match(r"gavel \S+ on ", said), said
 
     def complete():
         return booted.try_run("gavel-sink", "audit").code == 0
