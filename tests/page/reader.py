@@ -29,7 +29,7 @@ class Reader:
         if timers:
             self.page.clock.set_fixed_time(at)
         else:
-            self.page.clock.install(time=at)
+            self.page.clock.install(time=0)  # it goes on at once, and can be stopped only ahead
             self.page.clock.pause_at(at)
         self.page.goto(url)
         return self.page
@@ -42,6 +42,6 @@ class Reader:
     def resize(self, size):
         self.page.set_viewport_size(dict(zip(("width", "height"), SIZES[size])))
 
-    def picture(self, name, **how):
+    def picture(self, name):
         PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / (name + ".png"), full_page=True, **how)
+        self.page.screenshot(path=PICTURES / (name + ".png"), full_page=True)
