@@ -19,6 +19,7 @@ struct topic_look {
     uint64_t due_ms;
     uint64_t began_ms;
     uint64_t heard_ms; /* of the last message, or the assignment; 0: not assigned yet */
+    char why[160];     /* what stood in the way of this look; "": nothing */
     bool is_told;      /* that it cannot look */
 };
 
@@ -49,8 +50,21 @@ gv_status topic_look_open(const topic_look_config *config, const plat_clock *clo
     return GV_OK;
 }
 
+static void tell(topic_look *t)
+{
+    if (!t->is_told)
+        GV_LOG(GV_LOG_WARN, gv_kmsg("no look for updates in Kafka"),
+               gv_kstr("topic", t->config.topic), gv_kstr("group", t->group),
+               gv_kstr("reason", t->why));
+    t->is_told = true;
+}
+
 static void end_look(topic_look *t, uint64_t now_ms)
 {
+    if (t->heard_ms)
+        t->is_told = false; /* the next trouble is news */
+    else
+        tell(t);
     kafka_consumer_close(t->consumer);
     t->consumer = NULL;
     t->due_ms = now_ms + t->config.poll_ms;
@@ -70,12 +84,12 @@ static void begin_look(topic_look *t, uint64_t now_ms)
     gv_error err = { 0, "" };
     t->began_ms = now_ms;
     t->heard_ms = 0;
+    snprintf(t->why, sizeof t->why, "no broker has given it to this board to read");
     if (kafka_consumer_open(&t->config.kafka, t->group, &t->config.topic, 1, on_rebalance, t,
                             &t->consumer, &err) == GV_OK)
         return;
-    if (!t->is_told)
-        GV_LOG(GV_LOG_WARN, gv_kmsg("no look for updates in Kafka"), gv_kstr("reason", err.text));
-    t->is_told = true;
+    snprintf(t->why, sizeof t->why, "%.150s", err.text);
+    tell(t);
     t->due_ms = now_ms + t->config.poll_ms;
 }
 
@@ -117,10 +131,16 @@ uint64_t topic_look_tick(topic_look *t, updater *u)
         begin_look(t, now_ms);
     if (!t->consumer)
         return t->due_ms;
-    for (int i = 0; i < A_TICK && kafka_consume(t->consumer, 0, &m, &err) == GV_OK; i++) {
+    gv_status status = GV_OK;
+    for (int i = 0; i < A_TICK && status == GV_OK; i++) {
+        status = kafka_consume(t->consumer, 0, &m, &err);
+        if (status != GV_OK)
+            break;
         t->heard_ms = now_ms;
         take(t, u, &m);
     }
+    if (status == GV_IO || status == GV_INVAL)
+        snprintf(t->why, sizeof t->why, "%.150s", err.text);
     bool is_all = t->heard_ms && now_ms - t->heard_ms >= QUIET_MS;
     if (!is_all && now_ms - t->began_ms < LONG_MS)
         return now_ms + TICK_MS;

@@ -151,9 +151,32 @@ static bool pick_good(updater *u, const bundle_recipient *recipient, gv_span *co
     return false;
 }
 
+/* What a person on the board wishes. */
+static void take_wish(updater *u)
+{
+    store_wish wish;
+    gv_error err = { 0, "" };
+    if (!store_wish_look(u->store, &wish))
+        return;
+    store_ref was = { u->state.running_version, "" };
+    gv_status status =
+        store_revert(u->store, wish.version, wish.to_own_file, updater_now_ms(u), &err);
+    if (status == GV_OK) {
+        u->wants_restart = u->wants_restart || was.version == wish.version;
+        u->is_given_up = false;
+        GV_LOG(GV_LOG_WARN, gv_kmsg("an update is reverted"), gv_kuint("version", wish.version));
+    } else if (status != GV_INVAL) {
+        updater_store_failed(u, &err); /* the wish stays, and is looked at again */
+        return;
+    }
+    store_wish_done(u->store);
+    updater_refresh(u);
+}
+
 bool updater_pick(updater *u, const bundle_recipient *recipient, gv_span *config)
 {
     const store_state *s = store_look(u->store);
+    take_wish(u); /* perhaps because what would be picked does not run */
     u->wants_restart = false;
     u->is_trying = s->trial.version != 0 && !u->is_given_up && pick_trial(u, recipient, config);
     if (u->is_trying) {
@@ -311,28 +334,6 @@ static void drive_trial(updater *u, const trial_signs *signs, uint64_t now_ms)
     }
     if (status != GV_OK) /* asked again at the next tick */
         updater_store_failed(u, &err);
-    updater_refresh(u);
-}
-
-/* What a person on the board wishes. */
-static void take_wish(updater *u)
-{
-    store_wish wish;
-    gv_error err = { 0, "" };
-    if (!store_wish_look(u->store, &wish))
-        return;
-    store_ref was = { u->state.running_version, "" };
-    gv_status status =
-        store_revert(u->store, wish.version, wish.to_own_file, updater_now_ms(u), &err);
-    if (status == GV_OK) {
-        u->wants_restart = u->wants_restart || was.version == wish.version;
-        u->is_given_up = false;
-        GV_LOG(GV_LOG_WARN, gv_kmsg("an update is reverted"), gv_kuint("version", wish.version));
-    } else if (status != GV_INVAL) {
-        updater_store_failed(u, &err); /* the wish stays, and is looked at again */
-        return;
-    }
-    store_wish_done(u->store);
     updater_refresh(u);
 }
 
