@@ -110,10 +110,23 @@ macro(gavel_arguments)
     endforeach()
 endmacro()
 
+# What every record passes through is built for speed. On a board the rest is built for size: it is most
+# of the code, runs now and then, and all of it is fetched and kept by each board.
+set(GAVEL_FAST platform codec spool net_http net_kafka pipeline forward sink store)
+
+function(gavel_small TARGET)
+    if(CMAKE_CROSSCOMPILING AND CMAKE_BUILD_TYPE STREQUAL Release)
+        target_compile_options(${TARGET} PRIVATE -Os)
+    endif()
+endfunction()
+
 function(gavel_library NAME)
     gavel_arguments()
     add_library(gavel_${NAME} STATIC ${arg_SOURCES})
     target_link_libraries(gavel_${NAME} PRIVATE gavel_flags)
+    if(NOT NAME IN_LIST GAVEL_FAST)
+        gavel_small(gavel_${NAME})
+    endif()
     gavel_link(gavel_${NAME} PUBLIC ${arg_LINKS})
 endfunction()
 
@@ -123,6 +136,7 @@ function(gavel_program NAME)
     target_link_libraries(${NAME} PRIVATE gavel_flags)
     gavel_link(${NAME} PRIVATE ${arg_LINKS})
     set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    gavel_small(${NAME})
     if(CMAKE_CROSSCOMPILING) # what each library adds, for toolchains/size-report
         target_link_options(${NAME} PRIVATE -Wl,-Map=${CMAKE_BINARY_DIR}/bin/${NAME}.map)
     endif()
