@@ -34,7 +34,7 @@ trial_decision trial_decide(const trial_record *record, const trial_signs *signs
     case TRIAL_WAITING:
         return is_well ? TRIAL_RETRY : TRIAL_KEEP;
     }
-    assert(!"a stage that there is not");
+    assert(false); /* a stage that there is not */
     return TRIAL_KEEP;
 }
 
