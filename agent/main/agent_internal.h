@@ -2,9 +2,9 @@
 #ifndef GAVEL_MAIN_AGENT_INTERNAL_H
 #define GAVEL_MAIN_AGENT_INTERNAL_H
 
+#include "agent/cli/cli_update.h"
 #include "agent/forward/forwarder.h"
 #include "agent/main/agent.h"
-#include "agent/main/cli_update.h"
 #include "agent/ota/topic_look.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"

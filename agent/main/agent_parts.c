@@ -1,5 +1,5 @@
+#include "agent/cli/cli_update.h"
 #include "agent/main/agent_internal.h"
-#include "agent/main/cli_update.h"
 #include "gavel_version.h"
 #include "schema_auction.h"
 #include "schema_reject.h"

@@ -1,8 +1,8 @@
 /* agent_update.c - the updater among the agent's parts: what the present configuration has shown, and
  * when another one is to be in force. */
+#include "agent/cli/cli_update.h"
 #include "agent/main/agent_internal.h"
 #include "agent/main/agent_updates.h"
-#include "agent/main/cli_update.h"
 #include "gavel_version.h"
 #include "platform/process.h"
 

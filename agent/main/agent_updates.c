@@ -1,7 +1,7 @@
 #include "agent/main/agent_updates.h"
 
+#include "agent/cli/cli_update.h"
 #include "agent/main/agent.h"
-#include "agent/main/cli_update.h"
 #include "platform/log.h"
 
 #include <stdio.h>

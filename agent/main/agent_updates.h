@@ -8,7 +8,7 @@
 #ifndef GAVEL_MAIN_AGENT_UPDATES_H
 #define GAVEL_MAIN_AGENT_UPDATES_H
 
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/ota/updater.h"
 
 typedef struct agent_updates agent_updates;

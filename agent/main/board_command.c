@@ -1,7 +1,7 @@
 #include "agent/main/board_command.h"
 
+#include "agent/cli/cli.h"
 #include "agent/main/agent.h"
-#include "agent/main/cli.h"
 #include "board/board.h"
 #include "board/health.h"
 #include "gavel_version.h"

@@ -1,5 +1,5 @@
 /* gavel-sink - loads what arrives in Kafka into MongoDB or SQLite; wiring only. */
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/sink/audit.h"
 #include "agent/sink/run.h"
 #include "gavel_version.h"

@@ -1,7 +1,7 @@
 #include "agent/tools/replay.h"
 
+#include "agent/cli/cli.h"
 #include "agent/forward/forwarder.h"
-#include "agent/main/cli.h"
 #include "agent/registry/registry.h"
 #include "gavel_version.h"
 #include "platform/log.h"

@@ -1,5 +1,5 @@
 /* gavel spool cat: the records, one a line. */
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/tools/internal.h"
 #include "agent/tools/print.h"
 

@@ -1,7 +1,7 @@
 /* gavel spool export: the records as an Avro Object Container File. */
+#include "agent/cli/cli.h"
 #include "agent/codec/avro_in.h"
 #include "agent/codec/digest.h"
-#include "agent/main/cli.h"
 #include "agent/tools/internal.h"
 #include "agent/tools/ocf.h"
 

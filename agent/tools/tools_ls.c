@@ -1,6 +1,6 @@
 /* gavel spool ls: what is there, a line for each snapshot or each segment. */
+#include "agent/cli/cli.h"
 #include "agent/codec/avro_json.h"
-#include "agent/main/cli.h"
 #include "agent/tools/internal.h"
 #include "agent/tools/print.h"
 

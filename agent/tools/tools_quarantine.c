@@ -1,5 +1,5 @@
 /* gavel spool quarantine: what was set aside, and why. */
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/tools/internal.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* gavel spool replay: sends what a spool holds to Kafka, as the agent does; the spool keeps it. */
 #include "agent/tools/replay.h"
 
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/tools/internal.h"
 
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  * are copied in the order of their sequences. One that is there twice - in a copied file, or in
  * quarantine/ as well - is taken once: its sequence and all of its header are the same.
  */
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/tools/internal.h"
 #include "spool/segment.h"
 

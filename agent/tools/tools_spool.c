@@ -1,7 +1,7 @@
 /* The command line of `gavel spool`. */
 #include "agent/tools/tools.h"
 
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/tools/internal.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* gavel spool verify: reads everything, checks everything, counts exactly. */
+#include "agent/cli/cli.h"
 #include "agent/codec/avro_in.h"
-#include "agent/main/cli.h"
 #include "agent/tools/internal.h"
 
 #include <cjson/cJSON.h>

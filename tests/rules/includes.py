@@ -25,8 +25,9 @@ ROOMS = {
     "agent/ota": LOWER,
     "agent/status": LOWER,
     "agent/pipeline": ["agent/source/", "agent/forward/", "agent/registry/", *LOWER],
-    # The command line's pieces are the same for all programs.
-    "agent/tools": ["agent/forward/", "agent/registry/", "agent/main/cli.h", "spool/", *LOWER],
+    "agent/cli": ["agent/registry/", "agent/ota/", "board/", *LOWER],
+    "agent/tools": ["agent/cli/", "agent/forward/", "agent/registry/", "spool/", *LOWER],
+    "agent/commands": ["agent/cli/", "agent/ota/", "agent/registry/", "agent/source/", "agent/status/", *LOWER],
     "agent/main": ["agent/", "board/", *LOWER],
     "tests": ["agent/", "board/", "spool/", *PLATFORM],
 }
@@ -37,8 +38,8 @@ LIBRARIES = {
     "zlib.h": ["agent/net/inflate.c"],
     "mbedtls": ["agent/net/tls_", "agent/net/http_curl.c", "agent/ota/signature_mbedtls.c"],
     "librdkafka": ["agent/net/kafka_"],
-    "avro.h": ["agent/codec/schema_check.c", "agent/main/cli.c"],
-    "lz4.h": ["spool/", "agent/main/cli.c"],
+    "avro.h": ["agent/codec/schema_check.c", "agent/cli/cli.c"],
+    "lz4.h": ["spool/", "agent/cli/cli.c"],
     "mongoc": ["agent/sink/store_mongo"],
     "bson": ["agent/sink/"],
     "sqlite3.h": ["agent/sink/store_sqlite"],

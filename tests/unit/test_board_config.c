@@ -1,6 +1,6 @@
 /* Between a profile and the configuration: who wins, who is named, and that every profile fits. */
+#include "agent/cli/cli.h"
 #include "agent/config/internal.h"
-#include "agent/main/cli.h"
 #include "agent/ota/updater.h"
 #include "agent/pipeline/budget.h"
 #include "agent/pipeline/pipeline.h"

@@ -1,7 +1,7 @@
-#include "agent/main/setup.h"
+#include "agent/commands/setup.h"
 
-#include "agent/main/cli.h"
-#include "agent/main/setup_internal.h"
+#include "agent/cli/cli.h"
+#include "agent/commands/setup_internal.h"
 #include "start_config.h"
 
 #include <ctype.h>

@@ -2,8 +2,8 @@
  *
  * Exit codes: 0 done, 1 done but not all is well, 2 wrong usage or configuration.
  */
-#ifndef GAVEL_MAIN_CLI_H
-#define GAVEL_MAIN_CLI_H
+#ifndef GAVEL_CLI_CLI_H
+#define GAVEL_CLI_CLI_H
 
 #include "agent/codec/batch.h"
 #include "agent/config/config.h"

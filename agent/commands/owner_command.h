@@ -3,8 +3,8 @@
  *
  * Errors: go to stderr in plain words; the result is an exit code of cli.h. No output holds a private
  *         key or a secret. */
-#ifndef GAVEL_MAIN_OWNER_COMMAND_H
-#define GAVEL_MAIN_OWNER_COMMAND_H
+#ifndef GAVEL_COMMANDS_OWNER_COMMAND_H
+#define GAVEL_COMMANDS_OWNER_COMMAND_H
 
 /* argv[0] is "config". */
 int owner_config_command(int argc, char **argv, const char *default_path);

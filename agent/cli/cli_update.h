@@ -2,10 +2,10 @@
  *
  * Errors: words in `err`; nothing is logged here.
  */
-#ifndef GAVEL_MAIN_CLI_UPDATE_H
-#define GAVEL_MAIN_CLI_UPDATE_H
+#ifndef GAVEL_CLI_CLI_UPDATE_H
+#define GAVEL_CLI_CLI_UPDATE_H
 
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/ota/bundle.h"
 
 #define CLI_DEVICE_MAX 128

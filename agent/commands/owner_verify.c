@@ -1,7 +1,7 @@
 /* gavel config verify, gavel config diff: what a bundle is, and what a board would make of it. */
-#include "agent/main/owner_internal.h"
+#include "agent/commands/owner_internal.h"
 
-#include "agent/main/http_ask.h"
+#include "agent/cli/http_ask.h"
 #include "gavel_version.h"
 
 #include <cjson/cJSON.h>

@@ -8,8 +8,8 @@
  * was written.
  * Secrets: go into files of mode 0600 that belong to gavel, and are never shown.
  */
-#ifndef GAVEL_MAIN_SETUP_H
-#define GAVEL_MAIN_SETUP_H
+#ifndef GAVEL_COMMANDS_SETUP_H
+#define GAVEL_COMMANDS_SETUP_H
 
 /* argv[0] is "setup". */
 int setup_command(int argc, char **argv, const char *default_path);

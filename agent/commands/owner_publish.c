@@ -1,7 +1,7 @@
 /* gavel config publish: signed updates in a folder that a web server shows, or in Kafka. */
-#include "agent/main/owner_internal.h"
+#include "agent/commands/owner_internal.h"
 
-#include "agent/main/setup_internal.h"
+#include "agent/commands/setup_internal.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* owner_internal.h - what the owner's sub-commands share; nobody else includes it. */
-#ifndef GAVEL_MAIN_OWNER_INTERNAL_H
-#define GAVEL_MAIN_OWNER_INTERNAL_H
+#ifndef GAVEL_COMMANDS_OWNER_INTERNAL_H
+#define GAVEL_COMMANDS_OWNER_INTERNAL_H
 
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/ota/bundle.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
-#include "agent/main/status_command.h"
+#include "agent/commands/status_command.h"
 
-#include "agent/main/cli.h"
-#include "agent/main/http_ask.h"
+#include "agent/cli/cli.h"
+#include "agent/cli/http_ask.h"
 #include "agent/status/status_text.h"
 
 #include <stdio.h>

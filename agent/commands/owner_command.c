@@ -1,7 +1,7 @@
-#include "agent/main/owner_command.h"
+#include "agent/commands/owner_command.h"
 
-#include "agent/main/owner_internal.h"
-#include "agent/main/update_command.h"
+#include "agent/commands/owner_internal.h"
+#include "agent/commands/update_command.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-#include "agent/main/cli.h"
-#include "agent/main/setup_internal.h"
+#include "agent/cli/cli.h"
+#include "agent/commands/setup_internal.h"
 #include "agent/source/feed.h"
 #include "agent/source/token.h"
 #include "gavel_version.h"

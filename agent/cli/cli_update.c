@@ -1,4 +1,4 @@
-#include "agent/main/cli_update.h"
+#include "agent/cli/cli_update.h"
 
 #include "agent/ota/store.h"
 #include "gavel_version.h"

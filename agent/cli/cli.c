@@ -1,6 +1,6 @@
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 
-#include "agent/main/cli_update.h"
+#include "agent/cli/cli_update.h"
 #include "agent/net/http.h"
 #include "agent/net/http_server.h"
 #include "board/board.h"

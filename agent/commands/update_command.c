@@ -1,6 +1,6 @@
-#include "agent/main/update_command.h"
+#include "agent/commands/update_command.h"
 
-#include "agent/main/cli.h"
+#include "agent/cli/cli.h"
 #include "agent/ota/store.h"
 #include "agent/ota/store_text.h"
 #include "platform/clock.h"

@@ -1,5 +1,5 @@
 /* Updates in Kafka: a record for each target in the compacted topic <prefix>.config. */
-#include "agent/main/owner_internal.h"
+#include "agent/commands/owner_internal.h"
 
 #include "platform/clock.h"
 #include "platform/log.h"

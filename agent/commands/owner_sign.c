@@ -1,7 +1,7 @@
 /* gavel config keygen, gavel config sign: the owner's key, and what is signed with it. */
-#include "agent/main/owner_internal.h"
+#include "agent/commands/owner_internal.h"
 
-#include "agent/main/setup_internal.h"
+#include "agent/commands/setup_internal.h"
 #include "platform/clock.h"
 
 #include <errno.h>

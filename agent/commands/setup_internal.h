@@ -1,6 +1,6 @@
 /* setup_internal.h - what the files of `gavel setup` share; the owner's commands write files as it does. */
-#ifndef GAVEL_MAIN_SETUP_INTERNAL_H
-#define GAVEL_MAIN_SETUP_INTERNAL_H
+#ifndef GAVEL_COMMANDS_SETUP_INTERNAL_H
+#define GAVEL_COMMANDS_SETUP_INTERNAL_H
 
 #include "agent/config/config.h"
 

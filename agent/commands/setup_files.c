@@ -1,4 +1,4 @@
-#include "agent/main/setup_internal.h"
+#include "agent/commands/setup_internal.h"
 
 #include <errno.h>
 #include <pwd.h>

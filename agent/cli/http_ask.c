@@ -1,4 +1,4 @@
-#include "agent/main/http_ask.h"
+#include "agent/cli/http_ask.h"
 
 #include "agent/net/http.h"
 #include "gavel_version.h"

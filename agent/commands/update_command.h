@@ -3,8 +3,8 @@
  * revert works beside a running agent, which is asked by a file (ota/store.h) and carries it out, and
  * without one. As root it acts as the owner of state_dir, so that the agent can read what it leaves.
  */
-#ifndef GAVEL_MAIN_UPDATE_COMMAND_H
-#define GAVEL_MAIN_UPDATE_COMMAND_H
+#ifndef GAVEL_COMMANDS_UPDATE_COMMAND_H
+#define GAVEL_COMMANDS_UPDATE_COMMAND_H
 
 #include <stdbool.h>
 
