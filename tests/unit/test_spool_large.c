@@ -16,6 +16,7 @@
 #define PAYLOAD_BYTES 60000u
 #define OK(call)      assert_int_equal(call, GV_OK)
 #define SEGMENT_1     "0000000000000001.seg"
+#define QUARANTINED_1 "quarantine/" SEGMENT_1
 #define OLDEST        "quarantine/0000000000000000.seg"
 #define OLDER         "quarantine/0000000000000000.seg.1"
 
@@ -89,14 +90,10 @@ static const char *in(const char *name)
 
 static int teardown(void **state)
 {
-    static const char *const left[] = { "lock",
-                                        "cursor",
-                                        SEGMENT_1,
-                                        "0000000000000002.seg",
-                                        "0000000000000003.seg",
-                                        OLDEST,
-                                        OLDER,
-                                        "quarantine/" SEGMENT_1 };
+    static const char *const left[] = {
+        "lock", "cursor", SEGMENT_1,    "0000000000000002.seg", "0000000000000003.seg",
+        OLDEST, OLDER,    QUARANTINED_1
+    };
 
     (void)state;
     spool_close(s);
