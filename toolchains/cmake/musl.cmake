@@ -8,6 +8,8 @@ if(NOT EXISTS ${GAVEL_DEPS}/bin/cc)
 endif()
 
 set(CMAKE_C_COMPILER ${GAVEL_DEPS}/bin/cc)
+execute_process(COMMAND ${CMAKE_C_COMPILER} -dumpmachine OUTPUT_VARIABLE machine)
+string(REGEX REPLACE "-.*" "" CMAKE_SYSTEM_PROCESSOR "${machine}")
 foreach(tool ar ranlib nm strip objdump readelf)
     string(TOUPPER ${tool} name)
     set(CMAKE_${name} ${GAVEL_DEPS}/bin/${tool} CACHE FILEPATH "")
