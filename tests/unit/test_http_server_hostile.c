@@ -190,6 +190,27 @@ static void broken_questions_are_refused_and_the_next_one_answered(void **state)
     }
 }
 
+/* libmicrohttpd 1.0.1 takes the end of the last argument for that of the last header, and one without a
+ * value ends nowhere. The recipe mends it (build_libmicrohttpd). */
+static void an_argument_without_a_value_ends_where_it_ends(void **state)
+{
+    static const char *const ends[] = { "?a", "?a=", "?a=b", "?a=b&c", "?=&c&d", "?" };
+    static char question[3000];
+    (void)state;
+    for (size_t len = 1; len < 2600; len += 51) {
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+            int n = snprintf(question, sizeof question, "GET /%0*d%s HTTP/1.0\r\n\r\n", (int)len, 0,
+                             ends[i]);
+            client_start(&world, &client);
+            assert_int_equal(client_send(&client, question, (size_t)n), n);
+            client_finish(&world, &client);
+            client_stop(&client);
+            assert_int_equal(client_status(&client), 200);
+        }
+    }
+    expect_hello();
+}
+
 static void of_questions_in_a_row_the_first_is_answered(void **state)
 {
     (void)state;
@@ -311,6 +332,7 @@ int main(void)
         TEST(a_question_may_come_byte_by_byte_in_time),
         TEST(what_is_too_large_is_refused_and_the_next_one_answered),
         TEST(broken_questions_are_refused_and_the_next_one_answered),
+        TEST(an_argument_without_a_value_ends_where_it_ends),
         TEST(of_questions_in_a_row_the_first_is_answered),
         TEST(who_has_said_all_still_hears_the_answer),
         TEST(who_goes_away_in_the_middle_leaves_nothing_behind),
