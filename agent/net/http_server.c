@@ -134,12 +134,14 @@ static void refuse(http_answer *answer, unsigned status, const char *words)
 
 /* Whether it may be asked at all. */
 static bool is_admissible(const http_server *s, struct MHD_Connection *connection,
-                          const char *method, http_answer *answer)
+                          const char *method, const char *path, http_answer *answer)
 {
     const char *host =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         refuse(answer, MHD_HTTP_METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
+    else if (!path[0])
+        refuse(answer, MHD_HTTP_BAD_REQUEST, "A question needs a path, if only /.\n");
     else if (s->local_only && host && !http_host_is_local(host))
         refuse(answer, MHD_HTTP_FORBIDDEN,
                "This page is for this machine alone, under the names localhost, 127.0.0.1 and "
@@ -240,7 +242,7 @@ static enum MHD_Result on_question(void *ctx, struct MHD_Connection *connection,
                            .content_type = "text/plain; charset=utf-8",
                            .server = s };
     (void)version, (void)upload, (void)upload_bytes, (void)state;
-    if (is_admissible(s, connection, method, &answer)) {
+    if (is_admissible(s, connection, method, url, &answer)) {
         s->handler(s->ctx, &question, &answer);
         if (!answer.buf && !answer.fixed.data)
             answer_busy(s, &answer);

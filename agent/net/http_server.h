@@ -39,7 +39,7 @@ typedef struct {
 } http_server_config;
 
 typedef struct {
-    const char *path; /* decoded, begins with '/' in all but odd questions; without arguments */
+    const char *path;       /* decoded, without arguments; not empty; odd ones lack the first '/' */
     const void *connection; /* for http_question_argument() */
 } http_question;
 

@@ -174,6 +174,8 @@ static void broken_questions_are_refused_and_the_next_one_answered(void **state)
     } broken[] = {
         { "GET / HTTP/9.9\r\n" HOST, 505 },
         { "GET / HTTP/1\r\n" HOST, 400 },
+        { "GET  HTTP/1.1\r\n" HOST, 400 }, /* no path */
+        { "GET ?a HTTP/1.1\r\n" HOST, 400 },
         { "GET / HTTP/1.1\r\n\r\n", 400 }, /* no Host */
         { "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", 400 },
         { "GET / HTTP/1.1\r\nHost localhost\r\n\r\n", 400 },
