@@ -27,7 +27,7 @@ def read(reports):
     checks = reports / "checks"
     if checks.exists():
         for word in checks.read_text(encoding="utf-8").split():
-            yield "check", "passed" if word == "pass" else "failed", ""
+            yield "check", {"pass": "passed", "skip": "skipped"}.get(word, "failed"), ""
 
 
 def main():
@@ -36,7 +36,7 @@ def main():
         total[what] += 1
         if what == "failed" and name != "check":
             print(f"FAILED  {name}")
-        if what == "skipped":
+        if what == "skipped" and name != "check":
             print(f"skipped {name}: {reason or 'no reason given'}")
     line = f"{total['passed']} passed, {total['failed']} failed"
     print(line + (f", {total['skipped']} skipped" if total["skipped"] else ""))
