@@ -165,6 +165,11 @@ gv_status tail_append(spool *s, const spool_meta *meta, gv_span payload, bool be
     if (payload.len > s->config.payload_bytes)
         return gv_fail(err, GV_INVAL, "a batch of %zu bytes is larger than the spool takes (%zu)",
                        payload.len, s->config.payload_bytes);
+    if (s->next_seq >= SPOOL_SEQ_LIMIT)
+        return gv_fail(err, GV_FULL,
+                       "the spool has no sequence left, which only damage brings about: once it is "
+                       "drained, stop the agent and move %s away",
+                       s->config.dir);
     spool_header header = { .version = SPOOL_VERSION,
                             .header_bytes = SPOOL_HEADER_BYTES,
                             .seq = s->next_seq,

@@ -113,8 +113,9 @@ gv_status spool_open(const spool_config *config, spool **out, gv_error *err);
 void spool_close(spool *s);
 
 /* Adds a batch behind all others; a full segment is committed on the way. GV_FULL: the quota or the
- * reserve is reached, the disk is full, or no new segment can be made (err says which); what was
- * appended before stays appended. GV_IO: as for spool_commit(). GV_INVAL: larger than payload_bytes. */
+ * reserve is reached, the disk is full, no new segment can be made, or there is no sequence left (err
+ * says which); what was appended before stays appended. GV_IO: as for spool_commit(). GV_INVAL: larger
+ * than payload_bytes. */
 gv_status spool_append(spool *s, const spool_meta *meta, gv_span payload, gv_error *err);
 
 /* Makes all that was appended durable. GV_IO (from spool_append() too): none of the batches appended

@@ -1,6 +1,7 @@
 /* A spool that 32 bits cannot count: its sums, its quota and its quarantine, on the system's own files.
  * The large ones are sparse; their zeros are not read here, since it is the last segment that is looked through. */
 #include "platform/clock.h"
+#include "spool/cursor.h"
 #include "spool/spool.h"
 
 #include <setjmp.h>
@@ -238,6 +239,34 @@ static void a_snapshot_of_the_next_century_comes_back_with_its_time(void **state
     assert_true(meta.snapshot.time_ms == late.time_ms);
 }
 
+/* Only bytes that somebody made up say so; a batch under a sequence beyond the last would not be read. */
+static void a_spool_whose_sequences_are_used_up_takes_no_more_and_says_so(void **state)
+{
+    static uint8_t bytes[PAYLOAD_BYTES];
+    gv_buf payload = gv_buf_of(bytes, sizeof bytes);
+    spool_cursor cursor = { .next_seq = SPOOL_SEQ_LIMIT - 1, .count = 1 };
+    spool_meta meta;
+    uint64_t seq = 0;
+
+    (void)state;
+    OK(spool_cursor_save(&fs, dir, &cursor, NULL));
+    for (unsigned starts = 0; starts < 2; starts++) {
+        open_spool();
+        if (starts == 0)
+            append_to(GV_OK, "");
+        append_to(GV_FULL, "no sequence left");
+        OK(spool_commit(s, NULL));
+        if (starts == 0)
+            spool_close(s);
+    }
+    OK(spool_next(s, &meta, &payload, &seq, NULL));
+    assert_true(seq == SPOOL_SEQ_LIMIT - 1 && payload.len == PAYLOAD_BYTES);
+    spool_ack(s, seq);
+    spool_tick(s);
+    append_to(GV_FULL, "no sequence left");
+    assert_int_equal(access(in("3fffffffffffffff.seg"), F_OK), -1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -248,6 +277,7 @@ int main(void)
         TEST(a_quarantine_beyond_4_gib_is_weighed_whole),
         TEST(a_quarantine_keeps_to_a_cap_beyond_4_gib),
         TEST(a_snapshot_of_the_next_century_comes_back_with_its_time),
+        TEST(a_spool_whose_sequences_are_used_up_takes_no_more_and_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
