@@ -36,8 +36,8 @@ static const struct {
       "put signed updates where boards look for them: a folder of a web server, or the topic\n"
       "      <kafka.topic_prefix>.config" },
     { "diff", owner_diff, "FILE --config FILE | --board URL",
-      "what an update would change on the board with that file, or what the running board at\n"
-      "      that address has" },
+      "each option that an update would change on the board with that file, or on the running\n"
+      "      one at that address (http://attic:9180)" },
 };
 
 #define COMMANDS (sizeof commands / sizeof commands[0])

@@ -1,16 +1,12 @@
-/* gavel config verify, gavel config diff: what a bundle is, and what a board would make of it. */
+/* gavel config verify: what a bundle is, and what a board would make of it. */
 #include "agent/commands/owner_internal.h"
 
-#include "agent/cli/http_ask.h"
 #include "gavel_version.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define STATUS_BYTES_MAX ((size_t)1024 * 1024)
 
 /* --- verify ------------------------------------------------------------------------------------- */
 /* The board that the bundle is held against. */
@@ -151,163 +147,5 @@ int owner_verify(owner_call *call)
     }
     free(p.own);
     free(p.own_text.data);
-    return code;
-}
-
-/* --- diff --------------------------------------------------------------------------------------- */
-typedef struct {
-    const gv_config *before, *after;
-} change;
-
-static void print_change(void *ctx, const char *path)
-{
-    const change *c = ctx;
-
-    printf("%s: ", path);
-    config_print_value(stdout, c->before, path);
-    printf(" -> ");
-    config_print_value(stdout, c->after, path);
-    putchar('\n');
-}
-
-static int diff_file(const char *own_path, const char *update_path, gv_span update)
-{
-    gv_error err = { 0, "" };
-    gv_buf text;
-    int code = CLI_USAGE;
-
-    if (owner_load(own_path, &text, &err) != GV_OK)
-        return owner_fail(&err);
-    const gv_span own = owner_span(&text);
-    cli_config *before = owner_read(own_path, own);
-    cli_config *after = before ? owner_try(update_path, &own, update) : NULL;
-    if (after) {
-        change c = { &before->config, &after->config };
-        size_t count = config_diff(c.before, c.after, CONFIG_AGENT, print_change, &c);
-        if (count == 0)
-            printf("nothing would change\n");
-        code = count ? CLI_NOT_ALL_WELL : CLI_OK;
-    }
-    free(after);
-    free(before);
-    free(text.data);
-    return code;
-}
-
-/* A bundle's configuration; anything else is taken for a configuration that is not signed yet. */
-static bool find_update(gv_span file, bundle *b, gv_span *update)
-{
-    gv_error err = { 0, "" };
-
-    *update = file;
-    *b = (bundle){ .version = 0 };
-    if (file.len > 0 && (file.data[0] == '{' || file.data[0] == '/' || file.data[0] <= ' '))
-        return true;
-    if (bundle_inspect(file, b, &err) != BUNDLE_GOOD) {
-        owner_fail(&err);
-        return false;
-    }
-    *update = b->config;
-    return true;
-}
-
-static void hash_of(gv_span text, char hex[2 * SIGNATURE_HASH_BYTES + 1])
-{
-    uint8_t hash[SIGNATURE_HASH_BYTES];
-
-    signature_hash(&text, 1, hash);
-    signature_hex(hash, sizeof hash, hex);
-}
-
-/* `url` as a person writes it: with or without the path. */
-static gv_status ask_board(const char *url, gv_buf *body, gv_error *err)
-{
-    gv_error why = { 0, "" };
-    char whole[512];
-    size_t len = strlen(url);
-    bool is_whole = len > 5 && strcmp(url + len - 5, ".json") == 0;
-
-    if (snprintf(whole, sizeof whole, is_whole ? "%s" : "%s/status.json", url) >= (int)sizeof whole)
-        return gv_fail(err, GV_INVAL, "this address is too long");
-    gv_status status = http_ask(whole, body, &why);
-    return status == GV_OK ? GV_OK
-                           : gv_fail(err, status,
-                                     "%s: %s; see whether the agent runs there, and whether "
-                                     "status.listen lets others than the board ask",
-                                     whole, why.text);
-}
-
-static int compare(const cJSON *update, const bundle *b, const char *sha256)
-{
-    const cJSON *version = cJSON_GetObjectItemCaseSensitive(update, "version");
-    const cJSON *running = cJSON_GetObjectItemCaseSensitive(update, "sha256");
-    double runs = cJSON_IsNumber(version) ? version->valuedouble : 0;
-    bool is_same = cJSON_IsString(running) && strcmp(running->valuestring, sha256) == 0;
-
-    if (runs > 0)
-        printf("the board runs version %.0f, ", runs);
-    else
-        printf("the board runs its own file, ");
-    printf("sha256 %.64s\n",
-           cJSON_IsString(running) && strspn(running->valuestring, "0123456789abcdef") == 64
-               ? running->valuestring
-               : "not told");
-    if (b->version)
-        printf("the update is version %" PRIu64 "%s, ", b->version,
-               (double)b->version > runs ? "" : ", which the board would not take");
-    else
-        printf("the update is not signed yet, ");
-    printf("sha256 %s: %s\n", sha256, is_same ? "the same configuration" : "another configuration");
-    return is_same ? CLI_OK : CLI_NOT_ALL_WELL;
-}
-
-static int diff_board(const char *url, const bundle *b, gv_span update)
-{
-    gv_error err = { 0, "" };
-    char sha256[2 * SIGNATURE_HASH_BYTES + 1];
-    gv_buf body = gv_buf_of(malloc(STATUS_BYTES_MAX), STATUS_BYTES_MAX);
-    int code;
-
-    hash_of(update, sha256);
-    if (!body.data || ask_board(url, &body, &err) != GV_OK) {
-        gv_fail(&err, GV_FULL, "no memory for the answer");
-        free(body.data);
-        return owner_fail(&err);
-    }
-    cJSON *status = cJSON_ParseWithLength((const char *)body.data, body.len);
-    const cJSON *part = cJSON_GetObjectItemCaseSensitive(status, "update");
-    if (cJSON_IsObject(part)) {
-        code = compare(part, b, sha256);
-    } else {
-        gv_fail(&err, GV_INVAL, "%s: this is not the status of an agent that takes updates", url);
-        code = owner_fail(&err);
-    }
-    cJSON_Delete(status);
-    free(body.data);
-    return code;
-}
-
-int owner_diff(owner_call *call)
-{
-    const char *own = cli_take_option(&call->argc, call->argv, "--config");
-    const char *url = cli_take_option(&call->argc, call->argv, "--board");
-    gv_error err = { 0, "" };
-    gv_span update;
-    gv_buf bytes;
-    bundle b;
-    int code = CLI_USAGE;
-
-    if (!owner_words_left(call, 1))
-        return CLI_USAGE;
-    if (!own == !url) {
-        fprintf(stderr, "gavel: compare with what? --config FILE, the board's own file, or --board "
-                        "URL, a running one\n");
-        return CLI_USAGE;
-    }
-    if (owner_load(call->argv[1], &bytes, &err) != GV_OK)
-        return owner_fail(&err);
-    if (find_update(owner_span(&bytes), &b, &update))
-        code = own ? diff_file(own, call->argv[1], update) : diff_board(url, &b, update);
-    free(bytes.data);
     return code;
 }

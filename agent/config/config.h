@@ -171,11 +171,13 @@ bool config_number(const gv_config *config, const char *path, int64_t *value,
                    config_origin *origin);
 const char *config_origin_name(config_origin origin); /* "default", "profile" ... */
 
-typedef enum { CONFIG_PRINT_PLAIN, CONFIG_PRINT_ORIGINS } config_print_style;
+typedef enum { CONFIG_PRINT_PLAIN, CONFIG_PRINT_ORIGINS, CONFIG_PRINT_UPDATE } config_print_style;
 
 /* The effective configuration of `program` as JSON, secrets as their references. Reading it again
  * gives the same configuration. With CONFIG_PRINT_ORIGINS a comment behind each value says where it
- * comes from: file, update, profile or default. */
+ * comes from: file, update, profile or default. With CONFIG_PRINT_UPDATE it is what the file or update in
+ * force names and an update may set: nothing that belongs to the board, no secret and no reference to one.
+ * It is an update by itself, which would change nothing. */
 void config_print(FILE *file, const gv_config *config, config_program program,
                   config_print_style style);
 

@@ -124,6 +124,9 @@ bool config_is_reference(const char *text);
 /* NULL when a reference is well formed, else what is wrong with it (without its text). */
 const char *config_reference_fault(const char *text);
 
+/* librdkafka's properties that name what is on the board: files, programs, libraries, who it is. */
+bool config_property_is_local(const char *name);
+
 /* --- words ------------------------------------------------------------------------------------ */
 /* What an option takes ("a whole number from 1 to 100 (ms)") and its default, for a person. */
 void config_expected(const config_info *info, char *text, size_t cap);

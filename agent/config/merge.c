@@ -64,8 +64,7 @@ static bool has_reference(const cJSON *value)
     return false;
 }
 
-/* librdkafka's properties that name what is on the board: files, programs, libraries, who it is. */
-static bool is_local_property(const char *name)
+bool config_property_is_local(const char *name)
 {
     static const char *const parts[] = { "location", "plugin", "kinit", "engine", "username" };
 
@@ -90,7 +89,7 @@ static gv_status check_properties(const cJSON *properties, gv_error *err)
 
     cJSON_ArrayForEach(property, properties)
     {
-        if (property->string && is_local_property(property->string))
+        if (property->string && config_property_is_local(property->string))
             return property_belongs(property->string, "it names something there", err);
     }
     return GV_OK;
@@ -201,7 +200,8 @@ static gv_status keep_properties(cJSON *own, cJSON *update, gv_error *err)
 
     cJSON_ArrayForEach(property, mine)
     {
-        if (!property->string || (!has_reference(property) && !is_local_property(property->string)))
+        if (!property->string ||
+            (!has_reference(property) && !config_property_is_local(property->string)))
             continue;
         cJSON *group = group_of(update, path, true);
         cJSON *theirs = find(group, name);

@@ -28,20 +28,26 @@ static void print_list(FILE *file, const config_list *list)
     fputc(']', file);
 }
 
-static void print_map(FILE *file, const config_map *map)
+static void print_map(FILE *file, const config_map *map, config_print_style style)
 {
+    size_t printed = 0;
+
     fputc('{', file);
     for (size_t i = 0; i < map->count; i++) {
         const config_pair *pair = &map->items[i];
-        fputs(i ? ", " : " ", file);
+        if (style == CONFIG_PRINT_UPDATE &&
+            (pair->reference || config_property_is_local(pair->name)))
+            continue;
+        fputs(printed++ ? ", " : " ", file);
         print_text(file, pair->name);
         fputs(": ", file);
         print_text(file, pair->reference ? pair->reference : pair->value);
     }
-    fputs(map->count ? " }" : "}", file);
+    fputs(printed ? " }" : "}", file);
 }
 
-static void print_value(FILE *file, const gv_config *c, const config_info *info)
+static void print_value(FILE *file, const gv_config *c, const config_info *info,
+                        config_print_style style)
 {
     const char *reference = c->references[info - config_infos], *choice = "";
     int len;
@@ -61,7 +67,7 @@ static void print_value(FILE *file, const gv_config *c, const config_info *info)
         print_list(file, CONFIG_CONST_FIELD(config_list, c, info));
         break;
     case CONFIG_KIND_MAP:
-        print_map(file, CONFIG_CONST_FIELD(config_map, c, info));
+        print_map(file, CONFIG_CONST_FIELD(config_map, c, info), style);
         break;
     default:
         print_text(file, reference ? reference : *CONFIG_CONST_FIELD(char *, c, info));
@@ -100,7 +106,7 @@ void config_print_value(FILE *file, const gv_config *config, const char *path)
     const config_info *info = config_find(path);
 
     if (info) {
-        print_value(file, config, info);
+        print_value(file, config, info, CONFIG_PRINT_PLAIN);
         return;
     }
     fputc('[', file);
@@ -120,17 +126,36 @@ static void print_origin(FILE *file, const gv_config *c, size_t option)
             profile ? c->profile : "");
 }
 
-static bool is_printed(const gv_config *c, size_t option, config_program program)
+/* A text that would be taken for a reference to a secret, were it in an update. */
+static bool looks_secret(const gv_config *c, const config_info *info)
+{
+    if (info->kind == CONFIG_KIND_STRING)
+        return config_is_reference(*CONFIG_CONST_FIELD(char *, c, info));
+    if (info->kind == CONFIG_KIND_LIST) {
+        const config_list *list = CONFIG_CONST_FIELD(config_list, c, info);
+        for (size_t i = 0; i < list->count; i++)
+            if (config_is_reference(list->items[i]))
+                return true;
+    }
+    return false;
+}
+
+static bool is_printed(const gv_config *c, size_t option, config_program program,
+                       config_print_style style)
 {
     const config_info *info = &config_infos[option];
-    return (info->programs & program) &&
-           (info->kind != CONFIG_KIND_SECRET || c->references[option]);
+
+    if (!(info->programs & program) || (info->kind == CONFIG_KIND_SECRET && !c->references[option]))
+        return false;
+    return style != CONFIG_PRINT_UPDATE ||
+           (c->given[option] && !config_board_owned(info) && !looks_secret(c, info));
 }
 
 /* The next option that is printed, from `option` on; CONFIG_OPTIONS when there is none. */
-static size_t next_printed(const gv_config *c, size_t option, config_program program)
+static size_t next_printed(const gv_config *c, size_t option, config_program program,
+                           config_print_style style)
 {
-    while (option < CONFIG_OPTIONS && !is_printed(c, option, program))
+    while (option < CONFIG_OPTIONS && !is_printed(c, option, program, style))
         option++;
     return option;
 }
@@ -153,16 +178,16 @@ void config_print(FILE *file, const gv_config *config, config_program program,
     bool sources = (program & CONFIG_AGENT) != 0;
 
     fputs("{\n", file);
-    for (size_t i = next_printed(config, 0, program), next; i < CONFIG_OPTIONS; i = next) {
+    for (size_t i = next_printed(config, 0, program, style), next; i < CONFIG_OPTIONS; i = next) {
         const char *path = config_infos[i].path;
         size_t len = config_group_len(path);
         bool ends;
-        next = next_printed(config, i + 1, program);
+        next = next_printed(config, i + 1, program, style);
         ends = !same_group(i, next);
         if (len && !same_group(last, i))
             fprintf(file, "  \"%.*s\": {\n", (int)len, path);
         fprintf(file, "  %s\"%s\": ", len ? "  " : "", path + (len ? len + 1 : 0));
-        print_value(file, config, &config_infos[i]);
+        print_value(file, config, &config_infos[i], style);
         fputs((len && ends) || (next == CONFIG_OPTIONS && !sources) ? "" : ",", file);
         if (style == CONFIG_PRINT_ORIGINS)
             print_origin(file, config, i);

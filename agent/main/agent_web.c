@@ -2,6 +2,7 @@
 #include "agent/main/agent_internal.h"
 #include "platform/log.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TRY_AGAIN_MS 30000u
@@ -15,6 +16,23 @@ size_t agent_web_memory_bytes(const gv_config *config, size_t feeds)
 static void look(void *ctx, status_facts *out)
 {
     agent_status_facts(ctx, out);
+}
+
+/* A stream of the C library is opened onto the answer's own memory: nothing grows with the text. */
+static gv_status show_config(void *ctx, gv_buf *out)
+{
+    const agent *a = ctx;
+    char *text = (char *)out->data + out->len;
+    FILE *file = fmemopen(text, out->cap - out->len, "w");
+    if (!file)
+        return GV_FULL;
+    config_print(file, a->config, CONFIG_AGENT, CONFIG_PRINT_UPDATE);
+    long len = ftell(file);
+    bool is_whole = !ferror(file);
+    if (fclose(file) != 0 || !is_whole || len < 0 || (size_t)len >= out->cap - out->len)
+        return GV_FULL;
+    out->len += (size_t)len;
+    return GV_OK;
 }
 
 /* The same reason is told once, not every half minute. */
@@ -33,7 +51,7 @@ static void try_open(agent *a, uint64_t now_ms)
 {
     gv_error err = { 0, "" };
     const http_server_config config = routes_server_config(a->config->status_listen, a->feeds_max);
-    a->routes = (routes){ look, a };
+    a->routes = (routes){ look, show_config, a };
     if (http_server_open(&config, a->setup.loop, a->setup.clock, routes_answer, &a->routes,
                          &a->server, &err) != GV_OK) {
         tell_trouble(a, &err);

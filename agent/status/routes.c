@@ -14,17 +14,15 @@
 #define ANSWER_MAX    ((size_t)96 * 1024) /* some 200 feeds; which find no room is counted there */
 #define TIMEOUT_MS    10000u
 
-typedef gv_status render_fn(const status_facts *facts, gv_buf *out);
+typedef gv_status render_fn(const routes *r, gv_buf *out);
 
 static void show_text(const routes *r, const char *type, render_fn *render, http_answer *answer)
 {
-    status_facts facts;
     gv_buf *buf = http_answer_buffer(answer);
     if (!buf)
         return;
-    r->look(r->ctx, &facts);
     answer->content_type = type;
-    if (render(&facts, buf) == GV_OK)
+    if (render(r, buf) == GV_OK)
         return;
     static const char sorry[] = "The answer does not fit into its buffer.\n";
     answer->status = 500;
@@ -40,14 +38,38 @@ static void show_page(const routes *r, http_answer *answer)
     answer->policy = status_page_policy;
 }
 
+static gv_status render_json(const routes *r, gv_buf *out)
+{
+    status_facts facts;
+    r->look(r->ctx, &facts);
+    return status_json(&facts, out);
+}
+
 static void show_json(const routes *r, http_answer *answer)
 {
-    show_text(r, "application/json", status_json, answer);
+    show_text(r, "application/json", render_json, answer);
+}
+
+static gv_status render_metrics(const routes *r, gv_buf *out)
+{
+    status_facts facts;
+    r->look(r->ctx, &facts);
+    return status_metrics(&facts, out);
 }
 
 static void show_metrics(const routes *r, http_answer *answer)
 {
-    show_text(r, "text/plain; version=0.0.4; charset=utf-8", status_metrics, answer);
+    show_text(r, "text/plain; version=0.0.4; charset=utf-8", render_metrics, answer);
+}
+
+static gv_status render_config(const routes *r, gv_buf *out)
+{
+    return r->config(r->ctx, out);
+}
+
+static void show_config(const routes *r, http_answer *answer)
+{
+    show_text(r, "application/json", render_config, answer);
 }
 
 static void show_health(const routes *r, http_answer *answer)
@@ -87,6 +109,7 @@ void routes_answer(void *ctx, const http_question *question, http_answer *answer
     static const route table[] = { { "/", show_page },
                                    { "/status.json", show_json },
                                    { "/metrics", show_metrics },
+                                   { "/config.json", show_config },
                                    { "/healthz", show_health } };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(question->path, table[i].path) == 0) {
@@ -96,5 +119,5 @@ void routes_answer(void *ctx, const http_question *question, http_answer *answer
     }
     answer->status = 404;
     answer->fixed = gv_span_str("There is nothing here. There are: / (the status page), "
-                                "/status.json, /metrics and /healthz.\n");
+                                "/status.json, /metrics, /config.json and /healthz.\n");
 }

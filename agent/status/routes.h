@@ -3,6 +3,7 @@
  *   /             the status page, for a browser
  *   /status.json  what the page shows, and more
  *   /metrics      the same for Prometheus
+ *   /config.json  the configuration in force, as far as an update may set it: nothing secret
  *   /healthz      "ok", or 503 and why not
  *
  * Healthy: the loop turns (else nobody would answer here at all) and what is fetched has somewhere to go.
@@ -20,6 +21,8 @@
 
 typedef struct {
     void (*look)(void *ctx, status_facts *out); /* all at this instant */
+    gv_status (*config)(void *ctx,
+                        gv_buf *out); /* appends /config.json; GV_FULL: it does not fit */
     void *ctx;
 } routes;
 

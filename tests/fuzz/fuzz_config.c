@@ -5,7 +5,8 @@
  *   it fails exactly when it reports a problem, and err then holds the first one;
  *   no report and nothing printed holds a secret;
  *   after success every number is within its bounds and no text is NULL;
- *   what is printed then reads as the same configuration, and prints the same again.
+ *   what is printed then reads as the same configuration, and prints the same again;
+ *   what is printed as an update may be one, and holds no reference.
  */
 #include "agent/config/internal.h"
 
@@ -87,13 +88,14 @@ static void check_fields(const gv_config *config)
     }
 }
 
-static char *print(const gv_config *config, config_program program, size_t *len)
+static char *print(const gv_config *config, config_program program, config_print_style style,
+                   size_t *len)
 {
     char *text = NULL;
     FILE *file = open_memstream(&text, len);
 
     require(file != NULL, "memory");
-    config_print(file, config, program, CONFIG_PRINT_PLAIN);
+    config_print(file, config, program, style);
     fclose(file);
     require(strstr(text, MARK) == NULL, "nothing printed holds a secret");
     return text;
@@ -103,6 +105,18 @@ static void differs(void *ctx, const char *path)
 {
     (void)ctx;
     fprintf(stderr, "%s differs\n", path);
+}
+
+static void check_update(const gv_config *config)
+{
+    gv_error err = { 0, "" };
+    size_t len = 0;
+    char *update = print(config, CONFIG_AGENT, CONFIG_PRINT_UPDATE, &len);
+
+    if (config_check_update(gv_span_of(update, len), &err) != GV_OK)
+        fprintf(stderr, "%s\n%s\n", err.text, update);
+    require(err.text[0] == '\0', "what is shown of it is an update");
+    free(update);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -118,13 +132,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         GV_OK)
         return 0;
     check_fields(&config);
-    first = print(&config, program, &first_len);
+    first = print(&config, program, CONFIG_PRINT_PLAIN, &first_len);
     require(parse(program, gv_span_of(first, first_len), 1, &again) == GV_OK,
             "what is printed reads");
     require(config_diff(&config, &again, program, differs, NULL) == 0, "it reads as the same");
-    second = print(&again, program, &second_len);
+    second = print(&again, program, CONFIG_PRINT_PLAIN, &second_len);
     require(strcmp(first, second) == 0, "it prints the same again");
     free(first);
     free(second);
+    check_update(&config);
     return 0;
 }

@@ -343,14 +343,15 @@ def test_diff_shows_each_option_that_would_change_on_the_board(desk):
 def test_diff_asks_a_running_board_what_it_has(desk):
     made = desk.sign("--version", 7, "--all")
     sha256 = hashlib.sha256(UPDATE.encode()).hexdigest()
-    answers = {"body": b""}
+    answers = {}
 
     class Board(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if self.path == "/status.json" else 404)
-            self.send_header("Content-Length", str(len(answers["body"])))
+            body = answers.get(self.path, b"")
+            self.send_response(200 if self.path in answers else 404)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(answers["body"])
+            self.wfile.write(body)
 
         def log_message(self, *words):
             pass
@@ -359,15 +360,31 @@ def test_diff_asks_a_running_board_what_it_has(desk):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = "http://127.0.0.1:%d" % server.server_port
     try:
-        for update, expect, words in [
-                ({"version": 7, "sha256": sha256}, 0, "the same configuration"),
-                ({"version": 6, "sha256": "0" * 64}, 1, "another configuration"),
-                ({"version": 8, "sha256": "0" * 64}, 1, "which the board would not take"),
-                ({"version": 0, "sha256": None}, 1, "the board runs its own file")]:
-            answers["body"] = json.dumps({"gavel": "0.1.0", "update": update}).encode()
-            out, _ = config("diff", made, "--board", url, expect=expect)
-            assert words in out
-        answers["body"] = b"<html>"
+        def runs(**update):
+            answers["/status.json"] = json.dumps({"gavel": "0.1.0", "update": update}).encode()
+
+        runs(version=7, sha256=sha256)
+        out, _ = config("diff", made, "--board", url)
+        assert "the same configuration" in out
+        runs(version=6, sha256="0" * 64)
+        _, err = config("diff", made, "--board", url, expect=2)
+        assert "/config.json: it answered HTTP 404" in err
+        answers["/config.json"] = b'{"log": {"level": "info"}, "sources": [{"region": "eu", "realms": [604]}]}'
+        for address in (url, url + "/", url + "/status.json"):
+            out, _ = config("diff", made, "--board", address, expect=1)
+            assert "the board runs version 6" in out and "another configuration" in out
+            assert out.splitlines()[2:] == ['log.level: "info" -> "warn"']
+        runs(version=8, sha256="0" * 64)
+        out, _ = config("diff", made, "--board", url, expect=1)
+        assert "which the board would not take" in out
+        runs(version=0, sha256=None)
+        answers["/config.json"] = UPDATE.encode()
+        out, _ = config("diff", made, "--board", url)
+        assert "the board runs its own file" in out and out.endswith("nothing would change\n")
+        answers["/config.json"] = b'{"log": {"levle": "info"}}'
+        _, err = config("diff", made, "--board", url, expect=2)
+        assert url in err and 'log.level' in err
+        answers["/status.json"] = b"<html>"
         _, err = config("diff", made, "--board", url, expect=2)
         assert "not the status of an agent" in err
         _, err = config("diff", made, "--board", url + "/elsewhere", expect=2)

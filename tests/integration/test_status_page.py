@@ -44,7 +44,11 @@ def test_a_running_agent_is_seen_by_browser_prometheus_and_probe(world):
     acked = int(re.search(r"^gavel_records_acknowledged_total (\d+)$", metrics, re.M)[1])
     assert acked == status["broker"]["records_acked"]
     assert ask(port, "/healthz")[::2] == (200, "ok\n")
-    assert ask(port, "/healthz", host="evil.example")[0] == 403
+    shown = ask(port, "/config.json")[2]
+    assert json.loads(shown)["sources"][0]["realms"] == [604]
+    assert "e2e" not in shown and "client_secret" not in shown  # whose it is, and what is secret, stays there
+    for path in ("/healthz", "/config.json"):
+        assert ask(port, path, host="evil.example")[0] == 403
     assert agent.stop() == 0
 
 

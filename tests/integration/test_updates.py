@@ -412,13 +412,24 @@ def test_what_our_own_tools_sign_and_publish_is_taken_and_shown_on_the_status_pa
     agent = board.agent()
     wait_outcome(board, 7, "committed")
 
+    def address():
+        return "http://127.0.0.1:" + re.findall(r"status page.*port=(\d+)", agent.log())[-1]
+
     def shown():
-        ports = re.findall(r"status page.*port=(\d+)", agent.log())
-        with urllib.request.urlopen("http://127.0.0.1:%s/status.json" % ports[-1], timeout=10) as page:
+        with urllib.request.urlopen(address() + "/status.json", timeout=10) as page:
             return json.load(page)["update"]
-    update = shown()
-    assert (update["version"], update["from"]) == (7, "update")
-    assert (update["attempted"]["version"], update["attempted"]["outcome"]) == (7, "committed")
+    running = shown()
+    assert (running["version"], running["from"]) == (7, "update")
+    assert (running["attempted"]["version"], running["attempted"]["outcome"]) == (7, "committed")
+    assert "the same configuration" in command(board, "diff", bundle, "--board", address(), plain=True)
+    update.write_text(json.dumps(config_of(board, memory={"batch_kib": 128}, log={"level": "debug"})))
+    said = command(board, "diff", update, "--board", address(), plain=True, expect=1)
+    assert said.splitlines()[2:] == ["memory.batch_kib: 64 -> 128", 'log.level: "info" -> "debug"']
+    with urllib.request.urlopen(address() + "/config.json", timeout=10) as page:
+        update.write_bytes(page.read())  # what a board shows may be signed as it is
+    command(board, "sign", "--key", private, "--config", update, "--version", "8", "--device", "e2e",
+            "--out", bundle, plain=True)
+    assert "nothing would change" in command(board, "diff", bundle, "--board", address(), plain=True)
     until(lambda: shown()["refused"]["unknown_key"] == 1, "the stranger's is counted")
     assert "signed" in shown()["trouble"] or "key" in shown()["trouble"]
     assert agent.stop() == 0

@@ -1,9 +1,11 @@
 /* What an update from over the air may set, and what of a board's own file stays beside it. */
 #include "agent/config/internal.h"
+#include "tests/unit/config_help.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -149,6 +151,45 @@ static void what_is_no_object_is_refused(void **state)
     assert_int_equal(len, 99);
 }
 
+static void differs(void *ctx, const char *path)
+{
+    (void)ctx;
+    fail_msg("%s differs", path);
+}
+
+/* What a running board shows of itself is fit to be sent to it, and to be edited and sent. */
+static void what_is_in_force_is_an_update_that_changes_nothing(void **state)
+{
+    static const char own[] =
+        "{ \"state_dir\": \"/data\", \"device_id\": \"attic\",\n"
+        "  \"api\": { \"client_id\": \"env:ID\", \"client_secret\": \"file:/s\" },\n"
+        "  \"kafka\": { \"brokers\": \"a:9092,b:9092\", \"security\": \"sasl_plaintext\",\n"
+        "    \"username\": \"me\", \"password\": \"env:P\", \"properties\": { \"linger.ms\": 5,\n"
+        "    \"sasl.oauthbearer.client.secret\": \"env:K\", \"ssl.key.location\": \"/k\" } },\n"
+        "  \"ota\": { \"url\": \"http://here\" }, \"board\": { \"led\": \"ACT\" },\n"
+        "  \"sink\": { \"store\": \"sqlite\" }, \"log\": { \"level\": \"warn\" },\n"
+        "  \"sources\": [{ \"region\": \"eu\", \"realms\": [604, 1305] }] }";
+    static const char *const hidden[] = { "/data",      "attic",  "env:", "file:", "\"me\"",
+                                          SECRET_VALUE, "sqlite", "/k",   "here",  "ACT" };
+    config_case *before = config_read(CONFIG_AGENT, own), *after;
+
+    (void)state;
+    assert_int_equal(before->status, GV_OK);
+    char *update = printed(&before->config, CONFIG_AGENT, CONFIG_PRINT_UPDATE);
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        if (strstr(update, hidden[i]))
+            fail_msg("%s is shown in %s", hidden[i], update);
+    assert_non_null(strstr(update, "linger.ms"));
+    assert_null(strstr(update, "\"format\"")); /* nobody set it: a default may change */
+    assert_int_equal(merge(own, update), GV_OK);
+    after = config_read(CONFIG_AGENT, text);
+    assert_int_equal(after->status, GV_OK);
+    assert_int_equal(config_diff(&before->config, &after->config, CONFIG_AGENT, differs, NULL), 0);
+    config_done(before);
+    config_done(after);
+    free(update);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +198,7 @@ int main(void)
         cmocka_unit_test(secrets_never_travel),
         cmocka_unit_test(an_update_names_nothing_on_the_board),
         cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(what_is_in_force_is_an_update_that_changes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,14 @@ static void look(void *ctx, status_facts *out)
     *out = ((const status_world *)ctx)->facts;
 }
 
-static const routes shown = { look, &board };
+static gv_status show_config(void *ctx, gv_buf *out)
+{
+    static const char config[] = "{ \"log\": { \"level\": \"warn\" } }\n";
+    assert_ptr_equal(ctx, &board);
+    return gv_buf_put(out, config, sizeof config - 1) ? GV_OK : GV_FULL;
+}
+
+static const routes shown = { look, show_config, &board };
 
 static int open_world(void **state)
 {
@@ -84,6 +91,14 @@ static void metrics_are_in_the_form_that_prometheus_reads(void **state)
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
+static void config_json_is_what_the_agent_has_in_force(void **state)
+{
+    (void)state;
+    assert_string_equal(ask("/config.json"), "{ \"log\": { \"level\": \"warn\" } }\n");
+    assert_int_equal(client_status(&client), 200);
+    assert_non_null(strstr(client.text, "Content-Type: application/json\r\n"));
+}
+
 static void expect_health(int status, const char *words)
 {
     const char *text = ask("/healthz");
@@ -116,7 +131,8 @@ static void other_paths_say_which_there_are(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         const char *text = ask(paths[i]);
-        if (client_status(&client) != 404 || !strstr(text, "/status.json, /metrics and /healthz"))
+        if (client_status(&client) != 404 ||
+            !strstr(text, "/status.json, /metrics, /config.json and /healthz"))
             fail_msg("%s: %s", paths[i], client.text);
     }
 }
@@ -145,6 +161,7 @@ int main(void)
         TEST(the_page_may_run_its_own_script_and_nothing_else),
         TEST(status_json_is_the_board_as_it_is_now),
         TEST(metrics_are_in_the_form_that_prometheus_reads),
+        TEST(config_json_is_what_the_agent_has_in_force),
         TEST(health_is_whether_what_is_fetched_has_somewhere_to_go),
         TEST(other_paths_say_which_there_are),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_an_error_and_no_half_text,
