@@ -1,237 +1,12 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* What the HTTP client carries to and fro: bodies, requests, headers, and the dates and URLs in them. */
+#include "tests/unit/transfer_world.h"
 
-#include <cmocka.h>
-#include <dlfcn.h>
-#include <inttypes.h>
 #include <malloc.h>
-#include <netdb.h>
-#include <stdatomic.h>
 #include <sys/resource.h>
 #include <time.h>
 
-#include "agent/net/http.h"
 #include "agent/net/http_head.h"
 #include "agent/net/http_url.h"
-#include "tests/unit/double.h"
-
-#define CA       GAVEL_SOURCE_DIR "/tests/doubles/tls/ca.pem"
-#define OTHER_CA GAVEL_SOURCE_DIR "/tests/doubles/tls/other-ca.pem"
-#define SLOTS    4
-
-static test_double server;
-static plat_loop *loop;
-static plat_clock the_clock;
-static http_client *client;
-static int64_t wall_ms; /* 0: the real one */
-
-/* In the C library's place: what mbedTLS asks, too. */
-time_t time(time_t *out)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    time_t s = wall_ms ? (time_t)(wall_ms / 1000) : now.tv_sec;
-    if (out)
-        *out = s;
-    return s;
-}
-
-static plat_sync sync_state;
-
-static plat_sync test_sync(void *ctx)
-{
-    (void)ctx;
-    return sync_state;
-}
-
-static int64_t test_wall(void *ctx)
-{
-    (void)ctx;
-    return (int64_t)time(NULL) * 1000;
-}
-
-/* --- a resolver of our own, in the C library's place ------------------------------------------- */
-static atomic_bool resolver_hangs;
-static atomic_int resolving;
-
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
-                struct addrinfo **result)
-{
-    static const struct timespec a_moment = { .tv_nsec = 5000000 };
-    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-    if (strcmp(node, "hanging.invalid") == 0) {
-        atomic_fetch_add(&resolving, 1);
-        while (atomic_load(&resolver_hangs))
-            nanosleep(&a_moment, NULL);
-        atomic_fetch_sub(&resolving, 1);
-        return EAI_NONAME;
-    }
-    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-    return real(node, service, hints, result);
-}
-
-/* --- one request and what came of it ----------------------------------------------------------- */
-typedef struct probe {
-    http_request request;
-    http_transfer *transfer;
-    char url[256];
-    uint64_t got;
-    bool same;       /* every byte was pattern(k) so far */
-    char text[4096]; /* the body's beginning */
-    int heads, dones;
-    gv_status status;
-    http_reply reply;
-    gv_error err;
-    size_t take_at_most; /* and then pause; 0: take all */
-    unsigned pauses;
-    bool paused;
-    gv_status head_answer, data_answer;
-    bool cancel_in_head, cancel_in_data;
-    struct probe *cancel_other;
-    struct probe *then; /* started by on_done */
-} probe;
-
-static uint8_t pattern(uint64_t k)
-{
-    uint64_t i = k % 65521;
-    return (uint8_t)((i * i * 31 + i * 7 + 3) >> 3);
-}
-
-static void start(probe *p);
-
-static gv_status on_headers(void *ctx, const http_reply *reply, gv_error *err)
-{
-    probe *p = ctx;
-    p->heads++;
-    p->reply = *reply;
-    assert_int_equal(p->got, 0);
-    assert_int_equal(p->dones, 0);
-    if (p->cancel_in_head)
-        http_cancel(p->transfer);
-    return p->head_answer == GV_OK ? GV_OK : gv_fail(err, p->head_answer, "not wanted");
-}
-
-static gv_status on_data(void *ctx, gv_span data, size_t *taken, gv_error *err)
-{
-    probe *p = ctx;
-    assert_int_equal(p->heads, 1);
-    assert_int_equal(p->dones, 0);
-    assert_false(p->paused);
-    assert_true(data.len > 0);
-    if (p->cancel_in_data) {
-        http_cancel(p->transfer);
-        p->cancel_in_data = false;
-        return GV_OK;
-    }
-    if (p->cancel_other) {
-        http_cancel(p->cancel_other->transfer);
-        p->cancel_other = NULL;
-    }
-    if (p->data_answer != GV_OK)
-        return gv_fail(err, p->data_answer, "data not wanted");
-    size_t n = data.len;
-    if (p->take_at_most && n > p->take_at_most)
-        n = p->take_at_most;
-    for (size_t i = 0; i < n; i++) {
-        if (data.data[i] != pattern(p->got + i))
-            p->same = false;
-        if (p->got + i < sizeof p->text - 1)
-            p->text[p->got + i] = (char)data.data[i];
-    }
-    p->got += n;
-    *taken = n;
-    if (!p->take_at_most)
-        return GV_OK;
-    p->paused = true;
-    p->pauses++;
-    return GV_AGAIN;
-}
-
-static void on_done(void *ctx, gv_status status, const http_reply *reply, const gv_error *err)
-{
-    probe *p = ctx;
-    assert_int_equal(p->dones, 0);
-    p->dones++;
-    p->status = status;
-    p->reply = *reply;
-    p->err = *err;
-    p->transfer = NULL;
-    assert_int_equal(status == GV_OK, err->text[0] == '\0');
-    if (p->then)
-        start(p->then);
-}
-
-static void aim(probe *p, const char *port, const char *path)
-{
-    *p = (probe){ .same = true };
-    snprintf(p->url, sizeof p->url, "%s://127.0.0.1:%d%s", strcmp(port, "http") ? "https" : "http",
-             double_port(&server, port), path);
-    p->request = (http_request){ .method = "GET",
-                                 .url = p->url,
-                                 .accept_gzip = true,
-                                 .max_body_bytes = UINT64_C(1) << 40,
-                                 .connect_timeout_ms = 5000,
-                                 .stall_timeout_ms = 5000,
-                                 .ca_file = CA,
-                                 .on_headers = on_headers,
-                                 .on_data = on_data,
-                                 .on_done = on_done,
-                                 .ctx = p };
-}
-
-static void start(probe *p)
-{
-    gv_error err = { 0 };
-    assert_int_equal(http_start(client, &p->request, &p->transfer, &err), GV_OK);
-    assert_int_equal(p->dones, 0);
-}
-
-/* One round of the loop. */
-static void turn(void)
-{
-    uint64_t next = http_tick(client);
-    uint64_t now = plat_mono_ms(&the_clock);
-    int64_t wait = next <= now ? 0 : next - now > 50 ? 50 : (int64_t)(next - now);
-    assert_int_equal(plat_loop_wait(loop, wait, NULL), GV_OK);
-}
-
-static void http_reopen(void)
-{
-    gv_error err = { 0 };
-    http_close(client);
-    client = http_open(loop, &the_clock, SLOTS, "gavel-test/1", &err);
-    assert_non_null(client);
-}
-
-static void run(probe *p)
-{
-    uint64_t give_up = plat_mono_ms(&the_clock) + 30000;
-    while (!p->dones && plat_mono_ms(&the_clock) < give_up) {
-        if (p->paused) {
-            p->paused = false;
-            http_resume(p->transfer);
-            http_tick(client);
-        } else {
-            turn();
-        }
-    }
-    assert_int_equal(p->dones, 1);
-}
-
-static void get(probe *p, const char *port, const char *path)
-{
-    aim(p, port, path);
-    start(p);
-    run(p);
-}
-
-static void assert_said(const probe *p, const char *words)
-{
-    if (!strstr(p->err.text, words))
-        fail_msg("\"%s\" does not say \"%s\"", p->err.text, words);
-}
 
 /* --- bodies ------------------------------------------------------------------------------------ */
 static void bodies_arrive_byte_for_byte(void **state)
@@ -288,8 +63,8 @@ static void a_paused_transfer_waits_quietly_without_a_timeout(void **state)
     struct rusage after;
     getrusage(RUSAGE_SELF, &before);
     unsigned turns = 0;
-    uint64_t until = plat_mono_ms(&the_clock) + 600;
-    while (plat_mono_ms(&the_clock) < until) {
+    uint64_t until = plat_mono_ms(&w.clock) + 600;
+    while (plat_mono_ms(&w.clock) < until) {
         turn();
         turns++;
     }
@@ -332,8 +107,8 @@ static void a_slow_taker_costs_no_memory(void **state)
             most = now > most ? now : most;
             p.paused = false;
             http_resume(p.transfer);
-            http_tick(client);
-            assert_int_equal(plat_loop_wait(loop, 0, NULL), GV_OK);
+            http_tick(w.client);
+            assert_int_equal(plat_loop_wait(w.loop, 0, NULL), GV_OK);
         } else {
             turn();
         }
@@ -356,7 +131,7 @@ static void four_at_once_pause_independently(void **state)
     }
     gv_error err = { 0 };
     http_transfer *more;
-    assert_int_equal(http_start(client, &p[0].request, &more, &err), GV_AGAIN);
+    assert_int_equal(http_start(w.client, &p[0].request, &more, &err), GV_AGAIN);
     unsigned random = 1;
     for (int over = 0; over < SLOTS;) {
         turn();
@@ -583,402 +358,23 @@ static void bad_requests_are_refused_at_once(void **state)
         gv_error err = { 0 };
         aim(&p, "http", "/");
         p.request.url = urls[i];
-        assert_int_equal(http_start(client, &p.request, &p.transfer, &err), GV_INVAL);
+        assert_int_equal(http_start(w.client, &p.request, &p.transfer, &err), GV_INVAL);
         assert_true(err.text[0]);
     }
     aim(&p, "http", "/plain/1");
     p.request.headers = injected;
     p.request.header_count = 1;
-    assert_int_equal(http_start(client, &p.request, &p.transfer, NULL), GV_INVAL);
+    assert_int_equal(http_start(w.client, &p.request, &p.transfer, NULL), GV_INVAL);
     aim(&p, "https", "/plain/1");
     p.request.ca_file = "/nonexistent/ca.pem";
     gv_error err = { 0 };
-    assert_int_equal(http_start(client, &p.request, &p.transfer, &err), GV_INVAL);
+    assert_int_equal(http_start(w.client, &p.request, &p.transfer, &err), GV_INVAL);
     assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
     for (int i = 0; i < 2 * SLOTS; i++) /* no slot was lost */
         get(&p, "http", "/plain/1");
 }
 
-/* --- time-outs and network --------------------------------------------------------------------- */
-static void a_stalled_body_fails_after_the_stall_timeout(void **state)
-{
-    probe p;
-    (void)state;
-    aim(&p, "http", "/stall/1000");
-    p.request.stall_timeout_ms = 150;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "no byte for 150 ms");
-    assert_said(&p, "1000 bytes");
-    assert_int_equal(p.got, 1000);
-    aim(&p, "https", "/silent/0");
-    p.request.stall_timeout_ms = 150;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "no answer within 150 ms");
-}
-
-static void a_slow_body_is_no_stall(void **state)
-{
-    probe p;
-    (void)state;
-    aim(&p, "https", "/trickle/60"); /* 2.4 s in all, 40 ms between bytes */
-    p.request.stall_timeout_ms = 1500;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_OK);
-    assert_int_equal(p.got, 60);
-}
-
-static void a_server_that_is_away_is_named(void **state)
-{
-    probe p;
-    (void)state;
-    aim(&p, "http", "/x");
-    snprintf(p.url, sizeof p.url, "http://user:pw@127.0.0.1:1/x?access_token=s3cret");
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_int_equal(p.reply.status, 0);
-    assert_said(&p, "http://127.0.0.1:1/x: ");
-    assert_null(strstr(p.err.text, "s3cret"));
-    assert_null(strstr(p.err.text, "pw"));
-}
-
-static void a_resolver_that_hangs_never_holds_up_the_loop(void **state)
-{
-    probe p;
-    (void)state;
-    atomic_store(&resolver_hangs, true);
-    aim(&p, "http", "/x");
-    snprintf(p.url, sizeof p.url, "http://hanging.invalid/x");
-    p.request.connect_timeout_ms = 100;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "no connection within 100 ms");
-    aim(&p, "http", "/x");
-    snprintf(p.url, sizeof p.url, "http://hanging.invalid/x");
-    start(&p);
-    while (atomic_load(&resolving) == 0)
-        turn();
-    http_cancel(p.transfer); /* returns while the resolver still hangs */
-    get(&p, "http", "/plain/10");
-    assert_int_equal(p.status, GV_OK);
-    assert_int_not_equal(atomic_load(&resolving), 0);
-    atomic_store(&resolver_hangs, false);
-    while (atomic_load(&resolving) != 0)
-        turn();
-}
-
-static void a_name_without_an_address_is_named(void **state)
-{
-    probe p;
-    (void)state;
-    aim(&p, "http", "/x");
-    snprintf(p.url, sizeof p.url, "http://hanging.invalid/x");
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "hanging.invalid: check the name");
-}
-
-static void ignore(void *arg, int fd, unsigned events)
-{
-    (void)arg, (void)fd, (void)events;
-}
-
-static void a_full_loop_fails_one_transfer_and_not_the_client(void **state)
-{
-    int fds[PLAT_LOOP_WATCHES];
-    int count = 0;
-    probe p;
-    (void)state;
-    http_reopen(); /* no connection is left over */
-    while (count < PLAT_LOOP_WATCHES) {
-        fds[count] = dup(server.input);
-        if (plat_loop_watch(loop, fds[count], PLAT_LOOP_IN, ignore, NULL, NULL) != GV_OK)
-            break;
-        count++;
-    }
-    get(&p, "http", "/plain/10");
-    assert_int_equal(p.status, GV_FULL);
-    assert_said(&p, "descriptors");
-    for (int i = 0; i < count; i++) {
-        plat_loop_watch(loop, fds[i], 0, NULL, NULL, NULL);
-        close(fds[i]);
-    }
-    for (int i = 0; i < 2 * SLOTS; i++) {
-        get(&p, "http", "/plain/10");
-        assert_int_equal(p.status, GV_OK);
-    }
-}
-
-static void a_proxy_is_not_asked_about_this_machine(void **state)
-{
-    static const char *const exempt[] = { NULL, "elsewhere.example", "" };
-    (void)state;
-    setenv("http_proxy", "http://127.0.0.1:1", 1);
-    setenv("https_proxy", "http://127.0.0.1:1", 1);
-    for (size_t i = 0; i < 3; i++) {
-        probe p;
-        exempt[i] ? setenv("no_proxy", exempt[i], 1) : unsetenv("no_proxy");
-        http_reopen();
-        get(&p, "https", "/plain/10");
-        assert_int_equal(p.status, GV_OK);
-        aim(&p, "http", "/");
-        snprintf(p.url, sizeof p.url, "http://gavel.invalid/");
-        start(&p);
-        run(&p); /* for others it is asked */
-        assert_int_equal(p.status, GV_IO);
-        assert_said(&p, "127.0.0.1 port 1");
-    }
-    unsetenv("http_proxy"), unsetenv("https_proxy"), unsetenv("no_proxy");
-    http_reopen();
-}
-
-static void connections_are_reused(void **state)
-{
-    (void)state;
-    for (int tls = 0; tls < 2; tls++) {
-        probe p;
-        char first[64];
-        get(&p, tls ? "https" : "http", "/count/1");
-        int number = atoi(p.text + strlen("connection "));
-        int requests = atoi(strstr(p.text, "request ") + 8);
-        for (int i = 1; i <= 50; i++) {
-            get(&p, tls ? "https" : "http", "/count/1");
-            snprintf(first, sizeof first, "connection %d request %d", number, requests + i);
-            assert_string_equal(p.text, first);
-        }
-    }
-}
-
-static void a_kept_connection_that_was_closed_is_made_anew(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 10; i++) {
-        probe p;
-        get(&p, i % 2 ? "http" : "https", "/hangup/1");
-        assert_int_equal(p.status, GV_OK);
-        assert_string_equal(p.text, "bye");
-    }
-}
-
-/* --- TLS --------------------------------------------------------------------------------------- */
-static void certificates_are_checked_by_authority_and_name(void **state)
-{
-    probe p;
-    (void)state;
-    get(&p, "https", "/plain/5"); /* leaves a connection that CA vouches for */
-    assert_int_equal(p.status, GV_OK);
-    aim(&p, "https", "/plain/5");
-    p.request.ca_file = OTHER_CA; /* and that must not serve this one */
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_int_equal(p.heads, 0);
-    assert_said(&p, "no trusted authority");
-    aim(&p, "https", "/plain/5");
-    p.request.ca_file = NULL;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "no trusted authority");
-    get(&p, "elsewhere", "/plain/5");
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "another host name");
-    get(&p, "https", "/plain/5");
-    assert_int_equal(p.status, GV_OK);
-}
-
-static void a_wrong_clock_is_blamed_for_a_refused_certificate(void **state)
-{
-    probe p;
-    (void)state;
-    http_reopen(); /* without kept connections and sessions */
-    wall_ms = 5000;
-    get(&p, "https", "/plain/5");
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "clock of this machine says 1970-01-01 00:00 UTC");
-    assert_said(&p, "2020-01-01");
-
-    wall_ms = INT64_C(4765000000000); /* 2120-12-30 */
-    get(&p, "https", "/plain/5");
-    assert_int_equal(p.status, GV_IO);
-    assert_said(&p, "valid until 2120-01-01");
-    assert_said(&p, "2120-12-");
-
-    /* Who set the clock decides where to look first. */
-    the_clock.sync = test_sync;
-    sync_state = PLAT_SYNC_NO;
-    get(&p, "https", "/plain/5");
-    assert_said(&p, "and no time server sets it: check the clock (does NTP work?)");
-    assert_said(&p, "if it is right, the server needs a new certificate");
-    sync_state = PLAT_SYNC_YES;
-    get(&p, "https", "/plain/5");
-    assert_said(&p, "as a time server sets it, the server needs a new certificate");
-    wall_ms = 5000;
-    sync_state = PLAT_SYNC_NO;
-    the_clock.floor_ms =
-        INT64_C(86400000); /* a floor that is too early helps nobody, but is named */
-    get(&p, "https", "/plain/5");
-    assert_said(&p, "says 1970-01-01 00:00 UTC (taken as 1970-01-02 00:00 UTC), and no time server "
-                    "sets it, but the certificate is valid only from 2020-01-01");
-    assert_said(&p, "set the clock (does network time, NTP, work?)");
-    the_clock.sync = NULL;
-
-    /* The floor stands in for a clock that has not been set yet. */
-    wall_ms = 5000;
-    the_clock.floor_ms = INT64_C(1700000000000);
-    get(&p, "https", "/plain/5");
-    assert_string_equal(p.err.text, "");
-    the_clock.floor_ms = 0;
-    wall_ms = 0;
-}
-
-static void a_changed_ca_file_is_read_again(void **state)
-{
-    char command[1024];
-    probe p;
-    (void)state;
-    assert_int_equal(system("cp " OTHER_CA " changing.pem"), 0);
-    for (int i = 0; i < 10; i++) {
-        http_reopen();
-        for (int good = 0; good < 2; good++) {
-            snprintf(command, sizeof command, "cp %s changing.pem", good ? CA : OTHER_CA);
-            assert_int_equal(system(command), 0);
-            aim(&p, "https", "/plain/5");
-            p.request.ca_file = "changing.pem";
-            start(&p);
-            run(&p);
-            assert_int_equal(p.status, good ? GV_OK : GV_IO);
-        }
-    }
-}
-
-/* --- callbacks that interfere ------------------------------------------------------------------ */
-static void callbacks_may_refuse_the_answer(void **state)
-{
-    probe p;
-    (void)state;
-    aim(&p, "http", "/plain/100000");
-    p.head_answer = GV_INVAL;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_INVAL);
-    assert_said(&p, "not wanted");
-    assert_int_equal(p.got, 0);
-    aim(&p, "https", "/gzip/100000");
-    p.data_answer = GV_CORRUPT;
-    start(&p);
-    run(&p);
-    assert_int_equal(p.status, GV_CORRUPT);
-    assert_said(&p, "data not wanted");
-}
-
-static void turn_until_quiet(void)
-{
-    for (int i = 0; i < 20; i++) {
-        http_tick(client);
-        assert_int_equal(plat_loop_wait(loop, 5, NULL), GV_OK);
-    }
-}
-
-static void cancelling_is_safe_everywhere(void **state)
-{
-    (void)state;
-    for (int round = 0; round < 5; round++) {
-        probe p;
-        probe other;
-        aim(&p, "http", "/gzip/3000000");
-        p.cancel_in_head = true;
-        start(&p);
-        turn_until_quiet();
-        assert_int_equal(p.heads, 1);
-        assert_int_equal(p.got + (unsigned)p.dones, 0);
-
-        aim(&p, "https", "/gzip/3000000");
-        p.cancel_in_data = true;
-        start(&p);
-        while (p.cancel_in_data)
-            turn();
-        turn_until_quiet();
-        assert_int_equal(p.got + (unsigned)p.dones, 0);
-
-        aim(&other, "http", "/stall/1");
-        start(&other);
-        aim(&p, "http", "/plain/1000000");
-        p.cancel_other = &other;
-        start(&p);
-        run(&p);
-        assert_int_equal(p.status, GV_OK);
-        assert_int_equal(other.dones, 0);
-
-        aim(&p, "http", "/plain/1"); /* before it began, and while paused */
-        start(&p);
-        http_cancel(p.transfer);
-        aim(&p, "http", "/plain/1000000");
-        p.take_at_most = 10;
-        start(&p);
-        while (!p.paused)
-            turn();
-        http_resume(p.transfer);
-        http_cancel(p.transfer);
-        turn_until_quiet();
-        assert_int_equal(p.dones, 0);
-    }
-    probe p[SLOTS]; /* no slot was lost */
-    for (int i = 0; i < SLOTS; i++) {
-        aim(&p[i], "http", "/plain/10");
-        start(&p[i]);
-    }
-    for (int i = 0; i < SLOTS; i++) {
-        run(&p[i]);
-        assert_int_equal(p[i].got, 10);
-    }
-}
-
-static void the_next_request_may_start_in_on_done(void **state)
-{
-    probe busy[SLOTS - 1];
-    probe p;
-    probe second;
-    (void)state;
-    for (int i = 0; i < SLOTS - 1; i++) { /* so that there is but one slot */
-        aim(&busy[i], "http", "/silent/1");
-        start(&busy[i]);
-    }
-    aim(&p, "http", "/plain/10");
-    aim(&second, "https", "/gzip/100000");
-    p.then = &second;
-    start(&p);
-    run(&p);
-    run(&second);
-    assert_int_equal(second.got, 100000);
-    assert_true(second.same);
-    for (int i = 0; i < SLOTS - 1; i++)
-        http_cancel(busy[i].transfer);
-}
-
-static void closing_with_transfers_under_way_is_clean(void **state)
-{
-    probe p[SLOTS];
-    (void)state;
-    for (int i = 0; i < SLOTS; i++) {
-        aim(&p[i], i % 2 ? "http" : "https", "/gzip/3000000");
-        p[i].take_at_most = i < 2 ? 100 : 0;
-        start(&p[i]);
-    }
-    for (int i = 0; i < 5; i++)
-        turn();
-    http_reopen();
-    turn_until_quiet();
-}
-
-/* --- pure parts -------------------------------------------------------------------------------- */
+/* --- dates and URLs ----------------------------------------------------------------------------- */
 static void dates_are_read_in_all_three_forms(void **state)
 {
     static const char *const wrong[] = { "",
@@ -1034,28 +430,6 @@ static void a_shown_url_keeps_no_secret(void **state)
     assert_string_equal(small, "https://...");
 }
 
-static int open_all(void **state)
-{
-    gv_error err = { 0 };
-    (void)state;
-    unsetenv("http_proxy"), unsetenv("https_proxy"), unsetenv("all_proxy");
-    server = double_start("http_faults.py", NULL);
-    the_clock = plat_clock_system(0);
-    the_clock.wall_ms = test_wall;
-    loop = plat_loop_open(&err);
-    client = http_open(loop, &the_clock, SLOTS, "gavel-test/1", &err);
-    return client ? 0 : -1;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    http_close(client);
-    plat_loop_close(loop);
-    double_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1077,22 +451,6 @@ int main(void)
         cmocka_unit_test(redirects_are_named_and_not_followed),
         cmocka_unit_test(headers_are_bounded),
         cmocka_unit_test(bad_requests_are_refused_at_once),
-        cmocka_unit_test(a_stalled_body_fails_after_the_stall_timeout),
-        cmocka_unit_test(a_slow_body_is_no_stall),
-        cmocka_unit_test(a_server_that_is_away_is_named),
-        cmocka_unit_test(a_resolver_that_hangs_never_holds_up_the_loop),
-        cmocka_unit_test(a_name_without_an_address_is_named),
-        cmocka_unit_test(a_full_loop_fails_one_transfer_and_not_the_client),
-        cmocka_unit_test(a_proxy_is_not_asked_about_this_machine),
-        cmocka_unit_test(connections_are_reused),
-        cmocka_unit_test(a_kept_connection_that_was_closed_is_made_anew),
-        cmocka_unit_test(certificates_are_checked_by_authority_and_name),
-        cmocka_unit_test(a_wrong_clock_is_blamed_for_a_refused_certificate),
-        cmocka_unit_test(a_changed_ca_file_is_read_again),
-        cmocka_unit_test(callbacks_may_refuse_the_answer),
-        cmocka_unit_test(cancelling_is_safe_everywhere),
-        cmocka_unit_test(the_next_request_may_start_in_on_done),
-        cmocka_unit_test(closing_with_transfers_under_way_is_clean),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
