@@ -10,11 +10,15 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import witness
-from gavel_env import Program, until
+from gavel_env import BUILD, Program, until
 from owner import Folder, Owner
 from test_lifecycle import snapshot_of
 
 TRIAL_MS = 3000
+
+
+# A trial looks at memory: what the sanitizers need beside the agent's is no sign against an update.
+BUDGET = {"budget_kib": 131072} if BUILD.name == "asan" else {}
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def board(world, folder, owner):
     world.serve("--generate", "eu-604:100k")
     world.configure(ota={"url": folder.url, "keys": [owner.key], "groups": ["attic"],
                          "poll_ms": 1000, "trial_ms": TRIAL_MS},
-                    status={"enabled": False})
+                    status={"enabled": False}, memory=BUDGET)
     return world
 
 
@@ -50,6 +54,7 @@ def config_of(world, **changes):
         "kafka": {"brokers": world.services.kafka, "topic_prefix": world.prefix,
                   "properties": {"reconnect.backoff.max.ms": 500}},
         "registry": {"urls": [world.services.registry], "retry_min_ms": 100, "retry_max_ms": 500},
+        "memory": {**BUDGET},
     }
     for group, members in changes.items():
         config.setdefault(group, {}).update(members)
