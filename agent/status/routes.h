@@ -21,8 +21,8 @@
 
 typedef struct {
     void (*look)(void *ctx, status_facts *out); /* all at this instant */
-    gv_status (*config)(void *ctx,
-                        gv_buf *out); /* appends /config.json; GV_FULL: it does not fit */
+    /* Appends /config.json. GV_FULL: it does not fit. */
+    gv_status (*config)(void *ctx, gv_buf *out);
     void *ctx;
 } routes;
 
